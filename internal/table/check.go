@@ -1,0 +1,128 @@
+package table
+
+import "fmt"
+
+// Check compares everything that the table keeps twice: keys with rows, indexes
+// with version chains, counters with records. It is for tests and diagnosis,
+// writer only, O(records × indexes), with no change pending.
+func (t *Table) Check() error {
+	r := t.root.Load()
+	dir := r.rows.dir.Load()
+	used, live := 0, 0
+	pinned := t.cfg.Pins.Pinned(nil)
+	for i, c := range dir.chunks {
+		inChunk := 0
+		for j := 0; c != nil && j < chunkRows; j++ {
+			head := c[j].Load()
+			if head == nil {
+				continue
+			}
+			row := (dir.base+uint32(i))<<chunkBits + uint32(j)
+			inChunk++
+			if !head.dead() {
+				live++
+			}
+			if at, v := t.headOf(r, head); !head.dead() && (v != head || at != row) {
+				return fmt.Errorf("row %d: its key leads to row %d", row, at)
+			}
+			n, last := 0, uint64(1<<64-1)
+			for v := head; v != nil; v = v.prev.Load() {
+				if v.Seq() == 0 || v.Seq() > last {
+					return fmt.Errorf("row %d: sequence %d behind %d", row, v.Seq(), last)
+				}
+				last = v.Seq()
+				n++
+			}
+			if n > 1 && t.held.Load() == 0 {
+				return fmt.Errorf("row %d: a chain of %d, and nothing waits", row, n)
+			}
+			if t.held.Load() == 0 && len(pinned) == 0 && head.dead() {
+				return fmt.Errorf("row %d: a tombstone that nobody needs", row)
+			}
+		}
+		if inChunk != int(r.rows.counts[i]) {
+			return fmt.Errorf("chunk %d: %d cells in use, counted %d", i, inChunk, r.rows.counts[i])
+		}
+		used += inChunk
+	}
+	if used != r.rows.used || used != r.keys.live {
+		return fmt.Errorf("%d cells in use, counted %d, %d keys", used, r.rows.used, r.keys.live)
+	}
+	if live != int(t.n.Load()) {
+		return fmt.Errorf("%d live records, counted %d", live, t.n.Load())
+	}
+	for i, x := range r.indexes {
+		if err := x.check(dir); err != nil {
+			return fmt.Errorf("index %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (x *keyIndex[K]) check(d *rowDir) error {
+	type entry struct {
+		k   K
+		row uint32
+	}
+	want := map[entry]bool{}
+	counts := map[K]int64{}
+	for i, c := range d.chunks {
+		for j := 0; c != nil && j < chunkRows; j++ {
+			head := c[j].Load()
+			for v := head; v != nil; v = v.prev.Load() {
+				if v.dead() {
+					continue
+				}
+				if k, ok := x.key(v, nil); ok {
+					want[entry{x.keep(k), (d.base+uint32(i))<<chunkBits + uint32(j)}] = true
+					if v == head {
+						counts[x.keep(k)]++
+					}
+				}
+			}
+		}
+	}
+	first := true
+	var before K
+	var back []K
+	for c := x.tree.first(); c.ok(); c.next() {
+		k := c.key()
+		if !first && k <= before {
+			return fmt.Errorf("keys out of order")
+		}
+		first, before = false, k
+		back = append(back, k)
+		take := func(row uint32) bool {
+			ok := want[entry{k, row}]
+			delete(want, entry{k, row})
+			return ok
+		}
+		if w := c.l.val(c.slot()); w != manyRows {
+			if !take(uint32(w)) {
+				return fmt.Errorf("an entry for row %d that no version has", w)
+			}
+			continue
+		}
+		s := c.l.set(c.slot())
+		ok := s.each(take)
+		if !ok {
+			return fmt.Errorf("a row in a set that no version has")
+		}
+		if s.n.Load() != counts[k] || s.delta != 0 {
+			return fmt.Errorf("a set counts %d live rows of %d, delta %d", s.n.Load(), counts[k], s.delta)
+		}
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("%d entries are missing", len(want))
+	}
+	for c := x.tree.last(); c.ok(); c.back() {
+		if k := c.key(); len(back) == 0 || k != back[len(back)-1] {
+			return fmt.Errorf("backward order differs")
+		}
+		back = back[:len(back)-1]
+	}
+	if len(back) > 0 {
+		return fmt.Errorf("%d keys are not reached backward", len(back))
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package table
+
+import (
+	"cmp"
+	"strings"
+)
+
+// IndexSpec says how an index reads its key from a version. Exactly one of Word
+// and Text is set. Both are called with live versions only, by the writer and
+// by readers at the same time, and report false where the record is not in the
+// index.
+type IndexSpec struct {
+	// Unique refuses a second live record with the same key.
+	Unique bool
+	// Word reads a key whose order is that of an unsigned integer.
+	Word func(v *Version) (uint64, bool)
+	// Text reads a key that is ordered as a string. It may build it in buf.
+	Text func(v *Version, buf []byte) (string, bool)
+	// Borrowed says that Text returns memory of buf, to be copied where kept.
+	Borrowed bool
+}
+
+// Key is a key of an index: Word or Text, whichever the index has.
+type Key struct {
+	Word uint64
+	Text string
+}
+
+// index is what the table needs of an index, whatever the type of its keys.
+type index interface {
+	// taken reports whether a live row other than self holds v's key.
+	taken(d *rowDir, v *Version, self int64) bool
+	// link enters v's row and adds one to the count of v's key.
+	link(t *Table, d *rowDir, v *Version, row uint32)
+	// count adds by to the count of v's key.
+	count(t *Table, v *Version, by int64)
+	// unlink takes the row from v's key unless a version in its chain has it.
+	unlink(d *rowDir, v *Version, row uint32)
+	// load enters a row of a table that nobody reads yet, for all its versions.
+	load(head *Version, row uint32)
+	// recount sets the counters after load.
+	recount(t *Table, d *rowDir)
+	// check compares the index with the rows, for tests.
+	check(d *rowDir) error
+	reader
+}
+
+// keyIndex is an ordered index: key → rows. An entry (key, row) exists exactly
+// while a version in the row's chain, pending ones included, has that key.
+type keyIndex[K cmp.Ordered] struct {
+	spec       IndexSpec
+	pos        int // among the table's indexes
+	tree       tree[K]
+	key        func(v *Version, buf []byte) (K, bool)
+	of         func(Key) K
+	keep       func(K) K // a copy that may stay in the tree
+	buf, other [128]byte // writer's scratch
+}
+
+func newIndex(spec IndexSpec, pos int) index {
+	if spec.Word != nil {
+		return &keyIndex[uint64]{
+			spec: spec, pos: pos,
+			key:  func(v *Version, _ []byte) (uint64, bool) { return spec.Word(v) },
+			of:   func(k Key) uint64 { return k.Word },
+			keep: func(k uint64) uint64 { return k },
+		}
+	}
+	ix := &keyIndex[string]{
+		spec: spec, pos: pos,
+		key:  spec.Text,
+		of:   func(k Key) string { return k.Text },
+		keep: func(k string) string { return k },
+	}
+	if spec.Borrowed {
+		ix.keep = strings.Clone
+	}
+	return ix
+}
+
+// has reports whether v is live and has key k.
+func (x *keyIndex[K]) has(v *Version, k K, buf []byte) bool {
+	if v == nil || v.dead() {
+		return false
+	}
+	vk, ok := x.key(v, buf)
+	return ok && vk == k
+}
+
+func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64) bool {
+	k, ok := x.key(v, x.buf[:0])
+	if !ok {
+		return false
+	}
+	l := x.tree.find(k)
+	if l == nil {
+		return false
+	}
+	p := l.perm.Load()
+	i, ok := l.search(p, k)
+	if !ok {
+		return false
+	}
+	slot := permAt(p, i)
+	live := func(row uint32) bool {
+		return int64(row) != self && x.has(d.head(row), k, x.other[:0])
+	}
+	if w := l.vals[slot]; w != manyRows {
+		return live(uint32(w))
+	}
+	return !l.set(slot).each(func(row uint32) bool { return !live(row) })
+}
+
+func (x *keyIndex[K]) link(t *Table, d *rowDir, v *Version, row uint32) {
+	k, ok := x.key(v, x.buf[:0])
+	if !ok {
+		return
+	}
+	l, slot, added := x.put(k, row)
+	if added {
+		return
+	}
+	s := l.set(slot)
+	if w := l.vals[slot]; w != manyRows {
+		if uint32(w) == row {
+			return
+		}
+		// The first row's share of the count moves from "look at the record" to
+		// the counter, the published part and the pending part apart.
+		first := uint32(w)
+		s = &rowset{}
+		s.add(first)
+		head := d.head(first)
+		if x.has(published(head), k, x.other[:0]) {
+			s.n.Store(1)
+			t.addDelta(s, -1)
+		}
+		if x.has(head, k, x.other[:0]) {
+			t.addDelta(s, 1)
+		}
+		s.add(row)
+		l.storeSet(slot, s)
+		l.setVal(slot, manyRows)
+	} else {
+		s.add(row)
+	}
+	t.addDelta(s, 1)
+}
+
+// put is tree.put with a key that may be borrowed.
+func (x *keyIndex[K]) put(k K, row uint32) (*leaf[K], int, bool) {
+	if x.spec.Borrowed {
+		if l := x.tree.find(k); l != nil {
+			p := l.perm.Load()
+			if i, ok := l.search(p, k); ok {
+				return l, permAt(p, i), false
+			}
+		}
+		k = x.keep(k)
+	}
+	return x.tree.put(k, uint64(row))
+}
+
+func (x *keyIndex[K]) count(t *Table, v *Version, by int64) {
+	k, ok := x.key(v, x.buf[:0])
+	if !ok {
+		return
+	}
+	if l := x.tree.find(k); l != nil {
+		p := l.perm.Load()
+		if i, ok := l.search(p, k); ok {
+			if slot := permAt(p, i); l.vals[slot] == manyRows {
+				t.addDelta(l.set(slot), by)
+			}
+		}
+	}
+}
+
+func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32) {
+	k, ok := x.key(v, x.buf[:0])
+	if !ok {
+		return
+	}
+	for u := d.head(row); u != nil; u = u.prev.Load() {
+		if x.has(u, k, x.other[:0]) {
+			return
+		}
+	}
+	l := x.tree.find(k)
+	if l == nil {
+		return
+	}
+	p := l.perm.Load()
+	i, ok := l.search(p, k)
+	if !ok {
+		return
+	}
+	slot := permAt(p, i)
+	if l.vals[slot] != manyRows {
+		if uint32(l.vals[slot]) == row {
+			x.tree.remove(k)
+		}
+		return
+	}
+	s := l.set(slot)
+	s.remove(row)
+	if only, ok := s.only(); ok {
+		// Back to the row itself. Its count needs no counter: the entry is
+		// counted by looking at the record.
+		l.setVal(slot, uint64(only))
+		l.storeSet(slot, nil)
+	}
+}
+
+func (x *keyIndex[K]) load(head *Version, row uint32) {
+	for v := head; v != nil; v = v.prev.Load() {
+		if v.dead() {
+			continue
+		}
+		k, ok := x.key(v, x.buf[:0])
+		if !ok {
+			continue
+		}
+		l, slot, added := x.put(k, row)
+		if added {
+			continue
+		}
+		s := l.set(slot)
+		if w := l.vals[slot]; w != manyRows {
+			if uint32(w) == row {
+				continue
+			}
+			s = &rowset{}
+			s.add(uint32(w))
+			l.storeSet(slot, s)
+			l.setVal(slot, manyRows)
+		}
+		s.add(row)
+	}
+}
+
+// recount sets the counters of a freshly loaded index: what the published
+// sequence sees, and what is pending beside it.
+func (x *keyIndex[K]) recount(t *Table, d *rowDir) {
+	for c := x.tree.first(); c.ok(); c.next() {
+		s := c.l.set(c.slot())
+		if s == nil {
+			continue
+		}
+		var now, then int64
+		s.each(func(row uint32) bool {
+			head := d.head(row)
+			if x.has(head, c.key(), x.other[:0]) {
+				then++
+			}
+			if x.has(published(head), c.key(), x.other[:0]) {
+				now++
+			}
+			return true
+		})
+		s.n.Store(now)
+		if then != now {
+			t.addDelta(s, then-now)
+		}
+	}
+}
+
+// published is the newest version of a chain that is not pending.
+func published(v *Version) *Version {
+	for v != nil && v.Seq() == 0 {
+		v = v.prev.Load()
+	}
+	return v
+}

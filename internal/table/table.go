@@ -1,0 +1,571 @@
+// Package table is the storage of one bucket: rows of version chains, a hash
+// index over the key, and ordered indexes over fields.
+//
+//	root ─┬─ hash      key → row number      (no keys stored: 11-20 bytes a record)
+//	      ├─ rows      row number → cell → newest version → older → …
+//	      └─ indexes   value → row numbers   (B+tree of values, bit trees of rows)
+//
+// # One writer, readers without locks
+//
+// Every method of [Table] but At and Get belongs to the writer: the caller
+// makes sure that there is one at a time. Readers never wait for it. A write
+// links a new version in front of the row's chain, pending (sequence 0) and so
+// invisible; Stamp gives all versions of a commit their sequence, and the
+// store's single [Pins.Publish] makes them visible in all tables at once. Up to
+// then Undo takes everything back.
+//
+// # Invariants
+//
+//   - An index entry (value, row) exists exactly while some version in the row's
+//     chain, pending ones included, carries the value. Entries are linked after
+//     the version is, and unlinked before a restored version can be taken for
+//     it (moved bits), so a reader who compares the record never errs, and one
+//     whose row never moved need not compare.
+//   - A version that a pinned sequence sees stays in its chain. All others are
+//     cut by the commit that supersedes them, or when the pin that they waited
+//     for is gone: a chain is never longer than the distinct pinned sequences
+//     plus one (and what is pending).
+//   - A row number is not reused while anybody may hold it: numbers only rise,
+//     and renumbering (compact.go) builds a new root beside the old one.
+//   - Counters of rows are exact for the published sequence; a reader takes one
+//     only between two equal, even values of epoch.
+//
+// # Cost
+//
+// Get: one hash probe and one cell, no allocation. Insert: hash and row O(1),
+// each index O(log distinct values). An update touches only the indexes whose
+// fields changed. Cutting is O(1) per superseded version.
+//
+// The design follows PostgreSQL's heap and the version chains of Hekaton
+// (Diaconu et al., SIGMOD 2013), with a single writer in place of latches.
+package table
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+	"unsafe"
+)
+
+// KeySpec says where a version keeps its key: a string, or a 64-bit integer, at
+// the offset from the version's start.
+type KeySpec struct {
+	Text bool
+	Off  uintptr
+}
+
+// Config describes a table.
+type Config struct {
+	Key     KeySpec
+	Indexes []IndexSpec // at most 64
+	Pins    *Pins
+}
+
+// Table is the storage of one bucket; see the package comment.
+type Table struct {
+	root  atomic.Pointer[root]
+	epoch atomic.Uint64 // odd while counters and the published sequence change
+	last  atomic.Uint64 // sequence of the newest commit that touched the table
+	n     atomic.Int64  // live records at the published sequence
+	held  atomic.Int64  // versions that wait for a pin to go
+	_     [24]byte
+
+	// Writer only.
+	cfg     Config
+	seed    maphash.Seed
+	changes []Change // of the pending commits, in order
+	delta   int64    // what they change of n
+	dirty   []*rowset
+	pinned  []uint64 // scratch
+	waits   []waitList
+}
+
+type root struct {
+	keys    hash
+	rows    rows
+	indexes []index
+}
+
+// Change is one pending or just published change of a row.
+type Change struct {
+	row     uint32
+	Old     *Version // nil: the record is new
+	New     *Version // a tombstone: the record is gone
+	touched uint64   // indexes whose key differs between Old and New
+}
+
+// New returns an empty table.
+func New(cfg Config) *Table {
+	t := &Table{cfg: cfg, seed: maphash.MakeSeed()}
+	t.root.Store(newRoot(&cfg, 0))
+	return t
+}
+
+func newRoot(cfg *Config, n int) *root {
+	r := &root{}
+	r.keys.init(n)
+	r.rows.init()
+	for i, spec := range cfg.Indexes {
+		r.indexes = append(r.indexes, newIndex(spec, i))
+	}
+	return r
+}
+
+// ---- keys
+
+func (t *Table) sumText(key string) uint32 { return uint32(maphash.String(t.seed, key) >> 32) }
+
+func (t *Table) sumWord(key int64) uint32 {
+	// The finalizer of splitmix64 (Steele, Lea, Flood 2014), salted by the
+	// offset of nothing but the key: integers need no protection by a seed to
+	// be spread, and rows of one hash are told apart by their keys.
+	x := uint64(key) + 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return uint32((x ^ x>>31) >> 32)
+}
+
+func (k KeySpec) text(v *Version) string {
+	if v.dead() {
+		return (*tombstone)(unsafe.Pointer(v)).text
+	}
+	return *(*string)(ptr(v, k.Off))
+}
+
+func (k KeySpec) word(v *Version) int64 {
+	if v.dead() {
+		return (*tombstone)(unsafe.Pointer(v)).word
+	}
+	return *(*int64)(ptr(v, k.Off))
+}
+
+func (t *Table) sumOf(v *Version) uint32 {
+	if t.cfg.Key.Text {
+		return t.sumText(t.cfg.Key.text(v))
+	}
+	return t.sumWord(t.cfg.Key.word(v))
+}
+
+// pick says which of the rows that share a key a search is after. There are
+// several while deleted ones wait for a pin to go: a record that is inserted
+// again gets a new row, at the end of the bucket's order.
+type pick uint8
+
+const (
+	pickHead pick = iota // the newest version, pending ones included, if live
+	pickAt               // what the sequence sees
+	pickNow              // what the published sequence sees, unpinned
+)
+
+// find probes for a key, text or word, and returns the row and the version that
+// is picked. With pickNow, seen reports that there was such a key even though
+// nothing is picked.
+func (t *Table) find(r *root, sum uint32, text string, word int64, p pick, seq uint64) (row uint32, v *Version, seen bool) {
+	words := *r.keys.words.Load()
+	dir := r.rows.dir.Load()
+	mask := uint64(len(words) - 1)
+	for i := uint64(sum) & mask; ; i = (i + 1) & mask {
+		w := words[i].Load()
+		if w == hashEmpty {
+			return 0, nil, seen
+		}
+		if uint32(w>>32) != sum || w <= hashRemoved {
+			continue
+		}
+		row = uint32(w) - 2
+		if row>>chunkBits-dir.base >= uint32(len(dir.chunks)) {
+			dir = r.rows.dir.Load() // the row is newer than the directory
+		}
+		v = dir.head(row)
+		if v == nil {
+			continue
+		}
+		if t.cfg.Key.Text {
+			if t.cfg.Key.text(v) != text {
+				continue
+			}
+		} else if t.cfg.Key.word(v) != word {
+			continue
+		}
+		switch p {
+		case pickHead:
+			if v.dead() {
+				v = nil
+			}
+		case pickAt:
+			v = v.at(seq)
+		case pickNow:
+			v = t.current(v)
+			seen = true
+		}
+		if v != nil {
+			return row, v, true
+		}
+	}
+}
+
+func (t *Table) headOf(r *root, v *Version) (row uint32, head *Version) {
+	if t.cfg.Key.Text {
+		key := t.cfg.Key.text(v)
+		row, head, _ = t.find(r, t.sumText(key), key, 0, pickHead, 0)
+	} else {
+		key := t.cfg.Key.word(v)
+		row, head, _ = t.find(r, t.sumWord(key), "", key, pickHead, 0)
+	}
+	return row, head
+}
+
+// ---- writer
+
+// Ref is a live record as the writer sees it, pending changes included.
+type Ref struct {
+	V   *Version // nil: there is none
+	row uint32
+}
+
+// HeadText finds the newest version of a key, pending ones included.
+func (t *Table) HeadText(key string) Ref {
+	row, v, _ := t.find(t.root.Load(), t.sumText(key), key, 0, pickHead, 0)
+	return Ref{v, row}
+}
+
+// HeadWord is HeadText for integer keys.
+func (t *Table) HeadWord(key int64) Ref {
+	row, v, _ := t.find(t.root.Load(), t.sumWord(key), "", key, pickHead, 0)
+	return Ref{v, row}
+}
+
+// HeadOf finds the newest version of v's key.
+func (t *Table) HeadOf(v *Version) Ref {
+	row, head := t.headOf(t.root.Load(), v)
+	return Ref{head, row}
+}
+
+// Conflict tells which unique key a write would break: an index, KeyConflict or
+// NoConflict.
+type Conflict int
+
+// Conflicts that are not an index.
+const (
+	NoConflict  Conflict = -1
+	KeyConflict Conflict = -2
+	Full        Conflict = -3 // 2^32 rows
+)
+
+// Insert adds v, pending. Nothing has changed unless it returns NoConflict.
+func (t *Table) Insert(v *Version) Conflict {
+	r := t.root.Load()
+	if _, head := t.headOf(r, v); head != nil {
+		return KeyConflict
+	}
+	if r.rows.full() {
+		if r = t.rebuild(); r.rows.full() {
+			return Full
+		}
+	}
+	dir := r.rows.dir.Load()
+	for i, x := range r.indexes {
+		if t.cfg.Indexes[i].Unique && x.taken(dir, v, -1) {
+			return Conflict(i)
+		}
+	}
+	v.bits.Store(0)
+	row := r.rows.add(v)
+	r.keys.add(t.sumOf(v), row)
+	dir = r.rows.dir.Load()
+	t.changes = append(t.changes, Change{row: row, New: v, touched: 1<<len(r.indexes) - 1})
+	t.delta++
+	for _, x := range r.indexes {
+		x.link(t, dir, v, row)
+	}
+	return NoConflict
+}
+
+// Update puts v, pending, before the version at. touched has a bit per index
+// whose key may differ between the two. v has the same key as at.
+func (t *Table) Update(at Ref, v *Version, touched uint64) Conflict {
+	r := t.root.Load()
+	dir := r.rows.dir.Load()
+	if touched != 0 {
+		for i, x := range r.indexes {
+			if touched>>i&1 != 0 && t.cfg.Indexes[i].Unique && x.taken(dir, v, int64(at.row)) {
+				return Conflict(i)
+			}
+		}
+	}
+	v.prev.Store(at.V)
+	v.bits.Store(at.V.bits.Load()&movedAll | movedBits(touched))
+	dir.cell(at.row).Store(v)
+	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: touched})
+	if touched != 0 {
+		for i, x := range r.indexes {
+			if touched>>i&1 != 0 {
+				x.link(t, dir, v, at.row)
+				x.count(t, at.V, -1)
+			}
+		}
+	}
+	return NoConflict
+}
+
+// Delete puts a tombstone, pending, before the version at.
+func (t *Table) Delete(at Ref) {
+	r := t.root.Load()
+	dir := r.rows.dir.Load()
+	d := &tombstone{}
+	if t.cfg.Key.Text {
+		d.text = t.cfg.Key.text(at.V)
+	} else {
+		d.word = t.cfg.Key.word(at.V)
+	}
+	v := &d.Version
+	v.prev.Store(at.V)
+	v.bits.Store(flagDead | movedAll)
+	dir.cell(at.row).Store(v)
+	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: 1<<len(r.indexes) - 1})
+	t.delta--
+	for _, x := range r.indexes {
+		x.count(t, at.V, -1)
+	}
+}
+
+func (t *Table) addDelta(s *rowset, by int64) {
+	s.delta += by
+	if !s.dirty {
+		s.dirty = true
+		t.dirty = append(t.dirty, s)
+	}
+}
+
+// Mark is a place in the pending changes to undo to.
+func (t *Table) Mark() int { return len(t.changes) }
+
+// Since returns the pending changes from a mark on. They are valid until
+// Settle or Undo.
+func (t *Table) Since(mark int) []Change { return t.changes[mark:] }
+
+// Undo takes back all pending changes from a mark on.
+func (t *Table) Undo(mark int) {
+	r := t.root.Load()
+	dir := r.rows.dir.Load()
+	for i := len(t.changes) - 1; i >= mark; i-- {
+		c := t.changes[i]
+		t.changes[i] = Change{}
+		for j, x := range r.indexes {
+			if c.touched>>j&1 == 0 {
+				continue
+			}
+			if !c.New.dead() {
+				x.count(t, c.New, -1)
+			}
+			if c.Old != nil {
+				x.count(t, c.Old, 1)
+			}
+		}
+		if c.New.dead() {
+			t.delta++
+		} else if c.Old == nil {
+			t.delta--
+		}
+		if c.Old != nil {
+			// A reader may have come through an entry of c.New: the version that
+			// comes back must be compared from now on.
+			c.Old.bits.Store(c.Old.bits.Load() | movedBits(c.touched))
+			dir.cell(c.row).Store(c.Old)
+		} else {
+			r.keys.remove(t.sumOf(c.New), c.row)
+			r.rows.free(c.row)
+			dir = r.rows.dir.Load()
+		}
+		if !c.New.dead() {
+			for j, x := range r.indexes {
+				if c.touched>>j&1 != 0 {
+					x.unlink(dir, c.New, c.row)
+				}
+			}
+		}
+	}
+	t.changes = t.changes[:mark]
+}
+
+// Stamp gives the pending changes [from, to) their sequence. Nothing is visible
+// yet.
+func (t *Table) Stamp(from, to int, seq uint64) {
+	for i := from; i < to; i++ {
+		t.changes[i].New.seq.Store(seq)
+	}
+}
+
+// BeginPublish brings the counters to the state of the stamped changes. The
+// caller publishes the sequence and then calls EndPublish, at once.
+func (t *Table) BeginPublish() {
+	t.epoch.Add(1)
+	if t.delta != 0 {
+		t.n.Add(t.delta)
+		t.delta = 0
+	}
+	for i, s := range t.dirty {
+		s.n.Add(s.delta)
+		s.delta, s.dirty = 0, false
+		t.dirty[i] = nil
+	}
+	t.dirty = t.dirty[:0]
+}
+
+// EndPublish ends what BeginPublish began; seq is the published sequence.
+func (t *Table) EndPublish(seq uint64) {
+	t.last.Store(seq)
+	t.epoch.Add(1)
+}
+
+// waitList is what waits for one pinned sequence to go.
+type waitList struct {
+	seq   uint64
+	items []waitItem
+}
+
+type waitItem struct {
+	row uint32
+	seq uint64 // of the version that waits to be cut
+}
+
+// settleBudget bounds the waiting versions that one commit looks at, beyond as
+// many as it leaves itself.
+const settleBudget = 64
+
+// Settle forgets the published changes: it cuts each version that they
+// superseded unless a pinned sequence sees it.
+func (t *Table) Settle() {
+	if len(t.changes) == 0 {
+		return
+	}
+	budget := settleBudget
+	if superseded := t.cutChanges(); superseded || len(t.waits) > 0 {
+		budget += len(t.changes)
+		t.Sweep(budget)
+	}
+	clear(t.changes)
+	if cap(t.changes) > 1<<16 {
+		t.changes = nil
+	}
+	t.changes = t.changes[:0]
+	r := t.root.Load()
+	if r.rows.alloc > 4*chunkRows && r.rows.used < r.rows.alloc/4 {
+		t.rebuild()
+	}
+}
+
+func (t *Table) cutChanges() bool {
+	r := t.root.Load()
+	known := false
+	for i := range t.changes {
+		c := &t.changes[i]
+		if c.Old == nil {
+			continue
+		}
+		if !known {
+			t.pinned = t.cfg.Pins.Pinned(t.pinned)
+			known = true
+		}
+		if len(t.pinned) > 0 {
+			if pin, yes := needs(t.pinned, c.Old.Seq(), c.New.Seq()); yes {
+				t.wait(pin, waitItem{c.row, c.Old.Seq()})
+				continue
+			}
+		}
+		t.cut(r, c.row, c.New, c.Old, c.touched)
+	}
+	return known
+}
+
+// cut takes v out of its row's chain; newer is the version in front of it, and
+// touched has the indexes in which the two may differ: in the others newer
+// carries the same value, so that the entry stays.
+func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64) {
+	newer.prev.Store(v.prev.Load())
+	dir := r.rows.dir.Load()
+	if touched != 0 {
+		for i, x := range r.indexes {
+			if touched>>i&1 != 0 {
+				x.unlink(dir, v, row)
+			}
+		}
+	}
+	if newer.dead() && newer.prev.Load() == nil && dir.head(row) == newer {
+		r.keys.remove(t.sumOf(newer), row)
+		r.rows.free(row)
+	}
+}
+
+func (t *Table) wait(pin uint64, item waitItem) {
+	t.held.Add(1)
+	for i := range t.waits {
+		if t.waits[i].seq == pin {
+			t.waits[i].items = append(t.waits[i].items, item)
+			return
+		}
+	}
+	t.waits = append(t.waits, waitList{pin, []waitItem{item}})
+}
+
+// Sweep looks at up to budget versions whose pin is gone and cuts those that no
+// other pin sees. It reports whether there is more to do. The writer calls it,
+// between commits.
+func (t *Table) Sweep(budget int) (more bool) {
+	if len(t.waits) == 0 {
+		return false
+	}
+	t.pinned = t.cfg.Pins.Pinned(t.pinned)
+	r := t.root.Load()
+	for i := 0; i < len(t.waits); i++ {
+		seq := t.waits[i].seq
+		if _, still := needs(t.pinned, seq, seq+1); still {
+			continue
+		}
+		for budget > 0 && len(t.waits[i].items) > 0 {
+			items := t.waits[i].items
+			item := items[len(items)-1]
+			t.waits[i].items = items[:len(items)-1]
+			t.held.Add(-1)
+			budget--
+			t.revisit(r, item)
+		}
+		if len(t.waits[i].items) > 0 {
+			return true
+		}
+		t.waits = append(t.waits[:i], t.waits[i+1:]...)
+		i--
+	}
+	return false
+}
+
+// revisit cuts a version whose pin is gone, or lets it wait for another.
+func (t *Table) revisit(r *root, item waitItem) {
+	newer := r.rows.dir.Load().head(item.row)
+	for newer != nil {
+		v := newer.prev.Load()
+		if v == nil {
+			return
+		}
+		if v.Seq() == item.seq {
+			to := newer.Seq()
+			if to == 0 { // pending: every later sequence may still see v
+				to = 1<<64 - 1
+			}
+			if pin, yes := needs(t.pinned, item.seq, to); yes {
+				t.wait(pin, item)
+				return
+			}
+			if newer.Seq() != 0 {
+				t.cut(r, item.row, newer, v, 1<<len(r.indexes)-1)
+			}
+			return
+		}
+		newer = v
+	}
+}
+
+// Held is the number of superseded versions that wait for a pin to go.
+func (t *Table) Held() int { return int(t.held.Load()) }
+
+// Pending reports whether there are changes that are not settled.
+func (t *Table) Pending() bool { return len(t.changes) > 0 }
