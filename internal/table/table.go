@@ -569,3 +569,22 @@ func (t *Table) Held() int { return int(t.held.Load()) }
 
 // Pending reports whether there are changes that are not settled.
 func (t *Table) Pending() bool { return len(t.changes) > 0 }
+
+// Last is the sequence of the newest commit that touched the table.
+func (t *Table) Last() uint64 { return t.last.Load() }
+
+// Deleted reports whether the change removed the record.
+func (c *Change) Deleted() bool { return c.New.dead() }
+
+// Clear puts a tombstone, pending, on every record.
+func (t *Table) Clear() {
+	r := t.root.Load()
+	dir := r.rows.dir.Load()
+	for i, c := range dir.chunks {
+		for j := 0; c != nil && j < chunkRows; j++ {
+			if v := c[j].Load(); v != nil && !v.dead() {
+				t.Delete(Ref{v, (dir.base+uint32(i))<<chunkBits + uint32(j)})
+			}
+		}
+	}
+}

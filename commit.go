@@ -1,0 +1,85 @@
+package store
+
+import (
+	"github.com/noex-go/store/internal/feed"
+	"github.com/noex-go/store/internal/table"
+)
+
+// A commit goes through two steps, each with an invariant:
+//
+//  1. The bucket's writer has applied its requests: everything that can fail has
+//     happened, the versions are linked and pending, nobody sees them.
+//  2. Under the store's commit lock, in the order of sequences:
+//     stamp every version, bring the counters up, publish the sequence (one
+//     atomic store: from here on every reader sees all of it, in all buckets),
+//     hand the commit to the feed if anybody listens.
+//
+// Then the writer settles its table: what nobody can see any more is cut.
+//
+// This file is the only place that publishes a sequence. The commit lock is
+// held for about 50 ns and 20 ns per change, never while anything waits or
+// fails. A transaction over several buckets is the same with several tables.
+
+// commitEvent is a published commit as the feed carries it: immutable.
+type commitEvent struct {
+	seq     uint64
+	changes []change
+}
+
+// change is the net effect of a commit on one record.
+type change struct {
+	b        *bucket
+	typ      EventType
+	old, new *table.Version // one of them nil for an insert or a delete
+}
+
+// commit publishes the pending changes of a bucket's requests, one sequence for
+// each request that changed something.
+func (st *Store) commit(b *bucket, rs []*request, marks []span) {
+	st.publish(b.table, b, rs, marks)
+	b.table.Settle()
+}
+
+func (st *Store) publish(t *table.Table, b *bucket, rs []*request, marks []span) {
+	st.commitMu.Lock()
+	defer st.commitMu.Unlock()
+	base := st.pins.Published()
+	seq := base
+	for i, m := range marks {
+		if m.to > m.from {
+			seq++
+			rs[i].seq = seq
+			t.Stamp(m.from, m.to, seq)
+		}
+	}
+	t.BeginPublish()
+	st.pins.Publish(seq)
+	t.EndPublish(seq)
+	if st.feed.Active() {
+		seq = base
+		for _, m := range marks {
+			if m.to > m.from {
+				seq++
+				st.announce(b, seq, t.Since(m.from)[:m.to-m.from])
+			}
+		}
+	}
+}
+
+// announce hands a commit to the feed, under the commit lock.
+func (st *Store) announce(b *bucket, seq uint64, pending []table.Change) {
+	ev := &commitEvent{seq: seq, changes: make([]change, len(pending))}
+	var types uint8
+	for i, c := range pending {
+		ch := change{b: b, old: c.Old, new: c.New, typ: Updated}
+		switch {
+		case c.Old == nil:
+			ch.typ = Inserted
+		case c.Deleted():
+			ch.typ, ch.new = Deleted, nil
+		}
+		types |= 1 << ch.typ
+		ev.changes[i] = ch
+	}
+	st.feed.Append(ev, len(pending), []feed.Touch{{Bucket: b.id, Types: types}})
+}

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Sentinels, for errors.Is. What a caller gets is an [*Error] that adds the
+// operation and the bucket, or one of the typed errors below.
+var (
+	// ErrClosed indicates that the store was closed.
+	ErrClosed = errors.New("store is closed")
+	// ErrBucketExists indicates that a bucket of that name is defined already.
+	ErrBucketExists = errors.New("bucket exists already")
+	// ErrBucketNotDefined indicates that there is no bucket of that name, or that
+	// the handle's bucket was dropped.
+	ErrBucketNotDefined = errors.New("bucket is not defined")
+	// ErrNotFound indicates that there is no record with that key.
+	ErrNotFound = errors.New("record not found")
+	// ErrReadOnly indicates a write through a handle that is bound to a snapshot.
+	ErrReadOnly = errors.New("handle is bound to a snapshot, which cannot be written")
+	// ErrSnapshotClosed indicates a read through a snapshot that was closed.
+	ErrSnapshotClosed = errors.New("snapshot is closed")
+	// ErrLagged indicates that a subscriber was too slow: events were lost, as
+	// many commits as [Event.Missed] says at most.
+	ErrLagged = errors.New("subscriber lagged behind, events were lost")
+	// ErrPattern indicates a topic pattern that can match nothing.
+	ErrPattern = errors.New("not a topic pattern")
+	// ErrFull indicates that a bucket has no row numbers left (2^32).
+	ErrFull = errors.New("bucket is full")
+)
+
+// Error is an error of an operation on a bucket. Err is a sentinel, a typed
+// error, or what the cause was. The text names no stored value, nor the key.
+type Error struct {
+	Op     string // "insert", "update", ...
+	Bucket string // empty for an operation on the store
+	Key    Key    // zero where there is none
+	Err    error
+}
+
+func (e *Error) Error() string {
+	if e.Bucket == "" {
+		return "store: " + e.Op + ": " + e.Err.Error()
+	}
+	return fmt.Sprintf("store: %s in bucket %q: %v", e.Op, e.Bucket, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Code names the rule that a value breaks.
+type Code string
+
+// The rules of a schema.
+const (
+	CodeRequired  Code = "required"  // absent
+	CodeType      Code = "type"      // of another type, or not representable
+	CodeEnum      Code = "enum"      // none of the listed values
+	CodeMin       Code = "min"       // too small a number
+	CodeMax       Code = "max"       // too large a number, or too large a value
+	CodeMinLength Code = "minLength" // too short a string or array
+	CodeMaxLength Code = "maxLength" // too long a string or array
+	CodePattern   Code = "pattern"   // the pattern does not match
+	CodeFormat    Code = "format"    // not an email address, URL or date
+	CodeUnknown   Code = "unknown"   // not a field of the schema
+)
+
+// Issue is one rule that one field breaks.
+type Issue struct {
+	Field   string `json:"field"`
+	Code    Code   `json:"code"`
+	Message string `json:"message"` // for people; it never contains the value
+}
+
+func (i Issue) String() string { return i.Field + ": " + i.Message }
+
+func issueList(issues []Issue) string {
+	var b strings.Builder
+	for i, is := range issues {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(is.String())
+	}
+	return b.String()
+}
+
+// ValidationError lists everything that is wrong with a record, in the order of
+// the fields: the schema's for a struct, alphabetical otherwise.
+type ValidationError struct {
+	Bucket string
+	Issues []Issue
+}
+
+func (e *ValidationError) Error() string {
+	return fmt.Sprintf("store: invalid record in bucket %q: %s", e.Bucket, issueList(e.Issues))
+}
+
+// DefinitionError lists everything that is wrong with a definition, or with a
+// struct that is to be read from and written to a bucket.
+type DefinitionError struct {
+	Bucket string
+	Issues []Issue // Field is empty where the problem belongs to no field
+}
+
+func (e *DefinitionError) Error() string {
+	return fmt.Sprintf("store: definition of bucket %q: %s", e.Bucket, issueList(e.Issues))
+}
+
+// UniqueError indicates that a record with the same value exists in a field that
+// allows each value once, the key included. The text does not contain the value.
+type UniqueError struct {
+	Bucket string
+	Field  string
+	Value  any
+}
+
+func (e *UniqueError) Error() string {
+	return fmt.Sprintf("store: bucket %q has a record with this %s already: the field is unique", e.Bucket, e.Field)
+}
+
+// QueryError indicates a filter or an argument that does not fit the schema.
+type QueryError struct {
+	Bucket  string
+	Field   string
+	Message string
+}
+
+func (e *QueryError) Error() string {
+	return fmt.Sprintf("store: query on bucket %q: field %q %s", e.Bucket, e.Field, e.Message)
+}
+
+// PanicError is a panic that was caught: of a function that the caller passed
+// in, or of the store itself, whose pending write was then taken back.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Unwrap returns the panic's value if it was an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

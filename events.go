@@ -1,0 +1,206 @@
+package store
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/noex-go/store/internal/feed"
+)
+
+// EventType says what happened to a record.
+type EventType uint8
+
+// The types of events.
+const (
+	Inserted EventType = 1 + iota
+	Updated
+	Deleted
+)
+
+var eventNames = [...]string{"", "inserted", "updated", "deleted"}
+
+func (t EventType) String() string {
+	if int(t) < len(eventNames) {
+		return eventNames[t]
+	}
+	return fmt.Sprintf("EventType(%d)", uint8(t))
+}
+
+// Event is the change of one record by one commit. Old and New are immutable
+// and may be kept.
+type Event struct {
+	Type   EventType
+	Bucket string
+	Key    Key
+	Old    Record // zero for an insert
+	New    Record // zero for a delete
+	Seq    Seq    // the commit; the events of one come together
+
+	// Err is ErrLagged where the handler was too slow and events were lost; all
+	// else is zero then but Missed: how many commits with matching events.
+	Err    error
+	Missed int
+}
+
+// Topic returns "bucket.{name}.{inserted|updated|deleted}".
+func (e Event) Topic() string { return "bucket." + e.Bucket + "." + e.Type.String() }
+
+// pattern is a compiled topic pattern.
+type pattern struct {
+	text   string
+	any    bool // every bucket
+	bucket string
+	types  uint8 // a bit per EventType
+}
+
+// parsePattern reads "bucket.{name}.{type}", each segment possibly "*".
+func parsePattern(text string) (pattern, error) {
+	p := pattern{text: text}
+	fail := func(format string, args ...any) (pattern, error) {
+		return p, fmt.Errorf("%w: %q %s", ErrPattern, text, fmt.Sprintf(format, args...))
+	}
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return fail("does not have three segments, as in bucket.users.inserted")
+	}
+	if parts[0] != "bucket" && parts[0] != "*" {
+		return fail("does not begin with bucket")
+	}
+	if p.bucket = parts[1]; p.bucket == "*" {
+		p.any = true
+	} else if msg := badName(p.bucket); msg != "" {
+		return fail("names a bucket that cannot be: the name %s", msg)
+	}
+	switch parts[2] {
+	case "*":
+		p.types = 1<<Inserted | 1<<Updated | 1<<Deleted
+	case "inserted":
+		p.types = 1 << Inserted
+	case "updated":
+		p.types = 1 << Updated
+	case "deleted":
+		p.types = 1 << Deleted
+	default:
+		return fail("does not end with inserted, updated, deleted or *")
+	}
+	return p, nil
+}
+
+func (p *pattern) match(c *change) bool {
+	return p.types>>c.typ&1 != 0 && (p.any || c.b.name == p.bucket)
+}
+
+// On calls handler for every event whose topic matches the pattern: three
+// segments, "bucket.{name}.{inserted|updated|deleted}", each of which may be
+// "*". The bucket need not be defined yet.
+//
+// Each call of On has a goroutine of its own: the handler gets the events of all
+// commits from now on in commit order, each once, after the commit is visible,
+// and those of one commit one after the other. A slow handler delays nobody: it
+// may fall Options.EventBuffer commits behind; then it gets one event with Err
+// ErrLagged in place of what it missed, and goes on with what is still there. A
+// handler that panics is reported to Options.OnError and the logger, and is
+// called again for the next event. It may write to the store.
+//
+// stop ends the subscription; it is idempotent, and may be called inside the
+// handler, which is not called again. Errors: ErrPattern, ErrClosed.
+func (st *Store) On(topics string, handler func(Event)) (stop func(), err error) {
+	p, err := parsePattern(topics)
+	if err != nil {
+		return nil, &Error{Op: "on", Err: err}
+	}
+	in := feed.Interest{Any: p.any, Types: p.types}
+	if !p.any {
+		in.Bucket = st.topicID(p.bucket)
+	}
+	// Under the commit lock, so that every commit is either visible to what the
+	// caller reads next or brings an event.
+	st.commitMu.Lock()
+	sub, err := st.feed.Subscribe(in)
+	st.commitMu.Unlock()
+	if err != nil {
+		return nil, &Error{Op: "on", Err: ErrClosed}
+	}
+	l := &listener{st: st, p: p, sub: sub, handler: handler, done: make(chan struct{})}
+	st.workers.Go("events "+topics, l.work)
+	return l.stop, nil
+}
+
+// listener is one subscription and its goroutine.
+type listener struct {
+	st      *Store
+	p       pattern
+	sub     *feed.Sub[*commitEvent]
+	handler func(Event)
+	once    sync.Once
+	done    chan struct{} // closed by stop
+}
+
+func (l *listener) stop() {
+	l.once.Do(func() { close(l.done) })
+	l.sub.Close()
+}
+
+func (l *listener) stopped() bool {
+	select {
+	case <-l.done:
+		return true
+	case <-l.st.closing: // Close ran out of time
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *listener) work() {
+	defer l.sub.Close()
+	for {
+		ev, missed, ok := l.sub.Next()
+		switch {
+		case !ok:
+			return
+		case missed > 0:
+			l.call(Event{Err: ErrLagged, Missed: missed})
+		default:
+			for i := range ev.changes {
+				c := &ev.changes[i]
+				if !l.p.match(c) {
+					continue
+				}
+				if l.stopped() {
+					return
+				}
+				l.call(c.event(ev.seq))
+			}
+		}
+		if l.stopped() {
+			return
+		}
+	}
+}
+
+// call runs the handler and reports its panic.
+func (l *listener) call(e Event) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.st.report("handler of "+l.p.text, &PanicError{Value: p, Stack: debug.Stack()})
+		}
+	}()
+	l.handler(e)
+}
+
+func (c *change) event(seq uint64) Event {
+	e := Event{Type: c.typ, Bucket: c.b.name, Seq: Seq(seq)}
+	sh := c.b.shape
+	if c.old != nil {
+		e.Old = Record{sh, c.old}
+		e.Key = sh.keyOf(c.old)
+	}
+	if c.new != nil {
+		e.New = Record{sh, c.new}
+		e.Key = sh.keyOf(c.new)
+	}
+	return e
+}

@@ -1,0 +1,596 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/google/uuid"
+	"github.com/lucsky/cuid"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// Prepare is everything between what a caller passes and an immutable record
+// that a bucket server may take: generate → default → validate → metadata. It
+// runs in the caller's goroutine, in parallel with everything else, because
+// user code (default functions) belongs there and nothing may fail later that
+// can fail now.
+
+// preparer makes the records of one bucket.
+type preparer struct {
+	sh    *shape
+	clock func() time.Time
+	auto  []atomic.Int64 // by position of the field: last number given out
+}
+
+// problems collects what is wrong with one record.
+type problems []Issue
+
+func (ps *problems) add(field string, err *valueError) {
+	*ps = append(*ps, Issue{Field: field, Code: Code(err.code), Message: err.msg})
+}
+
+func (ps problems) err(bucket string) error {
+	if len(ps) == 0 {
+		return nil
+	}
+	return &ValidationError{Bucket: bucket, Issues: ps}
+}
+
+func nowMillis(t time.Time) Millis { return Millis(t.UnixMilli()) }
+
+// insertFields prepares a new record from a dynamic input.
+func (p *preparer) insertFields(in Fields) (*table.Version, error) {
+	sh := p.sh
+	v := sh.alloc()
+	now := p.clock()
+	var wrong problems
+	used := 0
+	for i := range sh.slots {
+		s := &sh.slots[i]
+		x, ok := in[s.name]
+		if ok {
+			used++
+			if err := s.put(v, x, sh.lim); err != nil {
+				s.setAbsent(v, false)
+				wrong.add(s.name, err)
+				continue
+			}
+		} else {
+			s.setAbsent(v, true)
+		}
+		if err := p.finish(s, v, now, &wrong); err != nil {
+			return nil, err
+		}
+	}
+	if used < len(in) {
+		p.extraFields(v, in, &wrong)
+	}
+	p.stampNew(v, now)
+	return v, wrong.err(sh.bucket)
+}
+
+// insertStruct prepares a new record from a version whose body was filled from
+// a struct.
+func (p *preparer) insertStruct(v *table.Version) error {
+	sh := p.sh
+	now := p.clock()
+	var wrong problems
+	for _, r := range sh.hide {
+		reflect.NewAt(r.typ, at(v, sh.bodyOff+r.off)).Elem().SetZero()
+	}
+	for i := range sh.slots {
+		s := &sh.slots[i]
+		if s.zero(v) && (s.zeroAbsent || s.nilable()) {
+			s.setAbsent(v, true)
+		} else if err := s.settle(v, sh.lim); err != nil {
+			wrong.add(s.name, err)
+			continue
+		}
+		if err := p.finish(s, v, now, &wrong); err != nil {
+			return err
+		}
+	}
+	p.stampNew(v, now)
+	return wrong.err(sh.bucket)
+}
+
+// complete prepares a new record whose fields were brought over one by one.
+func (p *preparer) complete(v *table.Version) error {
+	now := p.clock()
+	var wrong problems
+	for i := range p.sh.slots {
+		if err := p.finish(&p.sh.slots[i], v, now, &wrong); err != nil {
+			return err
+		}
+	}
+	p.stampNew(v, now)
+	return wrong.err(p.sh.bucket)
+}
+
+// finish is what every field of a new record goes through once its input is in
+// place: generate, default, validate.
+func (p *preparer) finish(s *slot, v *table.Version, now time.Time, wrong *problems) error {
+	if s.absent(v) {
+		if err := p.fill(s, v, now); err != nil {
+			if ve, ok := err.(*valueError); ok {
+				wrong.add(s.name, ve)
+				return nil
+			}
+			return err
+		}
+	} else if s.gen == Autoincrement {
+		p.raise(s, v)
+	}
+	s.judge(v, wrong)
+	return nil
+}
+
+// judge adds what is wrong with a field by its rules.
+func (s *slot) judge(v *table.Version, wrong *problems) {
+	if s.absent(v) {
+		if s.required {
+			*wrong = append(*wrong, Issue{s.name, CodeRequired, "is required"})
+		}
+	} else if is := s.check(v); is.Code != "" {
+		is.Field = s.name
+		*wrong = append(*wrong, is)
+	}
+}
+
+// fill generates or defaults an absent field.
+func (p *preparer) fill(s *slot, v *table.Version, now time.Time) error {
+	switch {
+	case s.gen != 0:
+		if err := s.put(v, p.generate(s, now), p.sh.lim); err != nil {
+			return err
+		}
+	case s.defFunc != nil:
+		x, err := callDefault(s.defFunc)
+		if err != nil {
+			return &Error{Op: "default of field " + s.name, Bucket: p.sh.bucket, Err: err}
+		}
+		if err := s.put(v, x, p.sh.lim); err != nil {
+			err.msg = "its default " + err.msg
+			return err
+		}
+	case s.hasDefault:
+		if s.kind == memRef {
+			if err := s.putRef(v, s.def, p.sh.lim); err != nil {
+				return err
+			}
+			return nil
+		}
+		if err := s.store(v, cloneValue(s.def)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func callDefault(fn func() any) (x any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	return fn(), nil
+}
+
+func (p *preparer) generate(s *slot, now time.Time) any {
+	switch s.gen {
+	case UUID:
+		return uuid.NewString()
+	case CUID:
+		return cuid.New()
+	case Autoincrement:
+		return p.auto[s.pos].Add(1)
+	}
+	switch s.typ {
+	case Date:
+		return now
+	case String:
+		return now.UTC().Format(time.RFC3339Nano)
+	}
+	return now.UnixMilli()
+}
+
+// raise keeps the counter above a number that a caller chose.
+func (p *preparer) raise(s *slot, v *table.Version) {
+	n := s.num(v)
+	if n.isFloat {
+		return
+	}
+	c := &p.auto[s.pos]
+	for last := c.Load(); int64(n.bits) > last && !c.CompareAndSwap(last, int64(n.bits)); last = c.Load() {
+	}
+}
+
+// extraFields takes the input fields that the schema does not have.
+func (p *preparer) extraFields(v *table.Version, in Fields, wrong *problems) {
+	var names []string
+	for name := range in {
+		if _, ok := p.sh.byName[name]; !ok && !isMetaName(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	if !p.sh.extra {
+		for _, name := range names {
+			*wrong = append(*wrong, Issue{name, CodeUnknown, "is not a field of the schema"})
+		}
+		return
+	}
+	if v.Ext == nil {
+		v.Ext = &table.Ext{}
+	}
+	extra := make(map[string]any, len(v.Ext.Extra)+len(names))
+	for k, x := range v.Ext.Extra { // shared with the version before: values are immutable
+		extra[k] = x
+	}
+	for _, name := range names {
+		x, err := p.sh.lim.normalize(in[name])
+		switch {
+		case err != nil:
+			wrong.add(name, err)
+		case x == nil:
+			delete(extra, name)
+		default:
+			extra[name] = x
+		}
+	}
+	v.Ext.Extra = extra
+}
+
+func (p *preparer) stampNew(v *table.Version, now time.Time) {
+	ms := nowMillis(now)
+	*p.sh.meta(v) = Meta{Version: 1, CreatedAt: ms, UpdatedAt: ms}
+}
+
+func (p *preparer) stampNext(v, old *table.Version, now time.Time) {
+	m := *p.sh.meta(old)
+	m.Version++
+	m.UpdatedAt = max(m.UpdatedAt, nowMillis(now)) // clocks jump, records do not
+	*p.sh.meta(v) = m
+}
+
+// merge prepares the version that follows old with some fields changed. Key,
+// generated and metadata fields of the input are ignored.
+func (p *preparer) merge(old *table.Version, in Fields) (*table.Version, error) {
+	sh := p.sh
+	v := sh.copyOf(old)
+	var wrong problems
+	unknown := false
+	for name, x := range in {
+		i, ok := sh.byName[name]
+		if !ok {
+			unknown = unknown || !isMetaName(name)
+			continue
+		}
+		s := &sh.slots[i]
+		if i == sh.key || s.gen != 0 {
+			continue
+		}
+		if err := s.put(v, x, sh.lim); err != nil {
+			wrong.add(name, err)
+			continue
+		}
+		// The rest of the record was valid when it was written, and its schema
+		// has not changed since.
+		s.judge(v, &wrong)
+	}
+	slices.SortFunc(wrong, func(a, b Issue) int { return cmp.Compare(sh.byName[a.Field], sh.byName[b.Field]) })
+	if unknown {
+		p.extraFields(v, in, &wrong)
+	}
+	p.stampNext(v, old, p.clock())
+	return v, wrong.err(sh.bucket)
+}
+
+// updateStruct prepares the version that follows old from a version whose body
+// was filled from a struct.
+func (p *preparer) updateStruct(v, old *table.Version) error {
+	sh := p.sh
+	var wrong problems
+	for _, r := range sh.hide {
+		reflect.NewAt(r.typ, at(v, sh.bodyOff+r.off)).Elem().SetZero()
+	}
+	if old.Ext != nil {
+		v.Ext = &table.Ext{Extra: old.Ext.Extra}
+	}
+	for i := range sh.slots {
+		s := &sh.slots[i]
+		if i == sh.key || s.gen != 0 {
+			s.copyFrom(v, old)
+			continue
+		}
+		if s.zero(v) && (s.zeroAbsent || s.nilable() || s.absent(old)) {
+			s.setAbsent(v, true)
+		} else if err := s.settle(v, sh.lim); err != nil {
+			wrong.add(s.name, err)
+			continue
+		}
+		s.judge(v, &wrong)
+	}
+	p.stampNext(v, old, p.clock())
+	return wrong.err(sh.bucket)
+}
+
+// follow prepares the version that follows old from one whose fields were
+// brought over one by one.
+func (p *preparer) follow(v, old *table.Version) error {
+	var wrong problems
+	for i := range p.sh.slots {
+		s := &p.sh.slots[i]
+		if i == p.sh.key || s.gen != 0 {
+			s.copyFrom(v, old)
+			continue
+		}
+		s.judge(v, &wrong)
+	}
+	p.stampNext(v, old, p.clock())
+	return wrong.err(p.sh.bucket)
+}
+
+// nilable reports whether the field's Go type has a nil, which is absence.
+func (s *slot) nilable() bool {
+	if s.ptr || s.kind == memBytes || s.kind == memAny {
+		return true
+	}
+	return s.kind == memRef && (s.goType.Kind() == reflect.Slice || s.goType.Kind() == reflect.Map)
+}
+
+// copyFrom takes a field over from another version of the same shape.
+func (s *slot) copyFrom(v, old *table.Version) {
+	t := s.goType
+	if s.ptr {
+		t = reflect.PointerTo(t)
+	}
+	reflect.NewAt(t, at(v, s.off)).Elem().Set(reflect.NewAt(t, at(old, s.off)).Elem())
+	s.setAbsent(v, s.absent(old))
+}
+
+// putRef stores a value in a field of a Go type that has no memKind of its own.
+func (s *slot) putRef(v *table.Version, x any, lim limits) *valueError {
+	c, err := lim.convert(s.typ, x)
+	if err != nil {
+		return err
+	}
+	if c == nil {
+		s.clear(v)
+		return nil
+	}
+	fresh := reflect.New(s.goType)
+	if err := assign(fresh.Elem(), c); err != nil {
+		return err
+	}
+	if s.ptr {
+		*(*unsafe.Pointer)(at(v, s.off)) = fresh.UnsafePointer()
+	} else {
+		reflect.NewAt(s.goType, at(v, s.off)).Elem().Set(fresh.Elem())
+	}
+	s.setAbsent(v, false)
+	return nil
+}
+
+// assign brings a canonical value into a Go value of another type.
+func assign(dst reflect.Value, c any) *valueError {
+	if c == nil {
+		dst.SetZero()
+		return nil
+	}
+	if dst.Kind() == reflect.Pointer {
+		dst.Set(reflect.New(dst.Type().Elem()))
+		return assign(dst.Elem(), c)
+	}
+	mismatch := func() *valueError {
+		return &valueError{string(CodeType), fmt.Sprintf("must be a %s, got %s", dst.Type(), typeName(c))}
+	}
+	if t, ok := c.(time.Time); ok && dst.Type() == reflect.TypeFor[time.Time]() {
+		dst.Set(reflect.ValueOf(t))
+		return nil
+	}
+	switch dst.Kind() {
+	case reflect.Interface:
+		if dst.NumMethod() == 0 {
+			dst.Set(reflect.ValueOf(cloneValue(c)))
+			return nil
+		}
+	case reflect.String:
+		if s, ok := c.(string); ok {
+			dst.SetString(s)
+			return nil
+		}
+	case reflect.Bool:
+		if b, ok := c.(bool); ok {
+			dst.SetBool(b)
+			return nil
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		if i, err := toInt(c); err == nil && !dst.OverflowInt(i) {
+			dst.SetInt(i)
+			return nil
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if i, err := toInt(c); err == nil && i >= 0 && !dst.OverflowUint(uint64(i)) {
+			dst.SetUint(uint64(i))
+			return nil
+		}
+	case reflect.Float32, reflect.Float64:
+		if f, err := toFloat(c); err == nil && !dst.OverflowFloat(f) {
+			dst.SetFloat(f)
+			return nil
+		}
+	case reflect.Slice:
+		if dst.Type().Elem().Kind() == reflect.Uint8 {
+			if b, err := toBytes(c); err == nil {
+				dst.SetBytes(b)
+				return nil
+			}
+		}
+		if list, ok := c.([]any); ok {
+			out := reflect.MakeSlice(dst.Type(), len(list), len(list))
+			for i, x := range list {
+				if err := assign(out.Index(i), x); err != nil {
+					return err
+				}
+			}
+			dst.Set(out)
+			return nil
+		}
+	case reflect.Array:
+		if list, ok := c.([]any); ok && len(list) == dst.Len() {
+			for i, x := range list {
+				if err := assign(dst.Index(i), x); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if b, err := toBytes(c); err == nil && dst.Type().Elem().Kind() == reflect.Uint8 && len(b) == dst.Len() {
+			reflect.Copy(dst, reflect.ValueOf(b))
+			return nil
+		}
+	case reflect.Map:
+		if m, ok := c.(map[string]any); ok && dst.Type().Key().Kind() == reflect.String {
+			out := reflect.MakeMapWithSize(dst.Type(), len(m))
+			for k, x := range m {
+				e := reflect.New(dst.Type().Elem()).Elem()
+				if err := assign(e, x); err != nil {
+					return err
+				}
+				out.SetMapIndex(reflect.ValueOf(k).Convert(dst.Type().Key()), e)
+			}
+			dst.Set(out)
+			return nil
+		}
+	case reflect.Struct:
+		if m, ok := c.(map[string]any); ok {
+			return assignStruct(dst, m)
+		}
+	}
+	return mismatch()
+}
+
+// assignStruct fills a struct by the names that normalize gives its fields.
+func assignStruct(dst reflect.Value, m map[string]any) *valueError {
+	plan := planOf(dst.Type())
+	used := 0
+	for _, f := range plan.fields {
+		x, ok := m[f.name]
+		if !ok {
+			continue
+		}
+		used++
+		field := dst
+		for _, i := range f.index {
+			if field.Kind() == reflect.Pointer {
+				if field.IsNil() {
+					field.Set(reflect.New(field.Type().Elem()))
+				}
+				field = field.Elem()
+			}
+			field = field.Field(i)
+		}
+		if err := assign(field, x); err != nil {
+			return err
+		}
+	}
+	if used < len(m) {
+		return &valueError{string(CodeUnknown), fmt.Sprintf("has fields that %s does not have", dst.Type())}
+	}
+	return nil
+}
+
+// cloneReflect returns a deep copy of a Go value as a record may hold it.
+func cloneReflect(rv reflect.Value) reflect.Value {
+	switch rv.Kind() {
+	case reflect.Pointer:
+		if rv.IsNil() {
+			return rv
+		}
+		out := reflect.New(rv.Type().Elem())
+		out.Elem().Set(cloneReflect(rv.Elem()))
+		return out
+	case reflect.Interface:
+		if rv.IsNil() {
+			return rv
+		}
+		out := reflect.New(rv.Type()).Elem()
+		out.Set(cloneReflect(rv.Elem()))
+		return out
+	case reflect.Slice:
+		if rv.IsNil() {
+			return rv
+		}
+		out := reflect.MakeSlice(rv.Type(), rv.Len(), rv.Len())
+		if flat(rv.Type().Elem()) {
+			reflect.Copy(out, rv)
+			return out
+		}
+		for i := range rv.Len() {
+			out.Index(i).Set(cloneReflect(rv.Index(i)))
+		}
+		return out
+	case reflect.Array:
+		if flat(rv.Type()) {
+			return rv
+		}
+		out := reflect.New(rv.Type()).Elem()
+		for i := range rv.Len() {
+			out.Index(i).Set(cloneReflect(rv.Index(i)))
+		}
+		return out
+	case reflect.Map:
+		if rv.IsNil() {
+			return rv
+		}
+		out := reflect.MakeMapWithSize(rv.Type(), rv.Len())
+		for it := rv.MapRange(); it.Next(); {
+			out.SetMapIndex(it.Key(), cloneReflect(it.Value()))
+		}
+		return out
+	case reflect.Struct:
+		if flat(rv.Type()) {
+			return rv
+		}
+		out := reflect.New(rv.Type()).Elem()
+		out.Set(rv)
+		for i := range rv.NumField() {
+			if out.Field(i).CanSet() {
+				out.Field(i).Set(cloneReflect(rv.Field(i)))
+			}
+		}
+		return out
+	}
+	return rv
+}
+
+// flat reports whether a copy of a value of the type shares nothing mutable.
+func flat(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Slice, reflect.Map, reflect.Chan, reflect.Func, reflect.UnsafePointer:
+		return false
+	case reflect.Array:
+		return flat(t.Elem())
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return true // its *Location is immutable
+		}
+		for i := range t.NumField() {
+			if !flat(t.Field(i).Type) {
+				return false
+			}
+		}
+	}
+	return true
+}

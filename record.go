@@ -1,0 +1,211 @@
+package store
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// Fields is a record's content as a dynamic bucket takes it: field names to
+// values of any Go type that fits the schema. The store copies what it keeps.
+type Fields map[string]any
+
+// Seq is the sequence of a commit: 1 for the first, without gaps that a reader
+// could see. 0 is the empty store.
+type Seq uint64
+
+// Version counts the writes of one record: 1 when it is inserted.
+type Version uint64
+
+// Millis is a moment in Unix milliseconds; 0 means none.
+type Millis int64
+
+// Time returns the moment in UTC, or the zero time for 0.
+func (m Millis) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(m)).UTC()
+}
+
+// IsZero reports whether there is no moment.
+func (m Millis) IsZero() bool { return m == 0 }
+
+func (m Millis) String() string { return m.Time().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// Meta is what the store itself knows of a record. A struct that embeds it gets
+// it filled in; what the caller writes there is ignored.
+type Meta struct {
+	Version   Version `json:"_version"`
+	CreatedAt Millis  `json:"_createdAt"`
+	UpdatedAt Millis  `json:"_updatedAt"`
+	ExpiresAt Millis  `json:"_expiresAt,omitzero"`
+}
+
+// The names of the metadata in maps and JSON. Input fields of these names are
+// ignored, so that a record that was read can be written back.
+const (
+	metaVersion   = "_version"
+	metaCreatedAt = "_createdAt"
+	metaUpdatedAt = "_updatedAt"
+	metaExpiresAt = "_expiresAt"
+)
+
+func isMetaName(name string) bool {
+	switch name {
+	case metaVersion, metaCreatedAt, metaUpdatedAt, metaExpiresAt:
+		return true
+	}
+	return false
+}
+
+// Key is a record's key: a string or an integer. Keys are comparable with ==.
+type Key struct {
+	text string
+	word int64
+	kind keyKind
+}
+
+type keyKind uint8
+
+const (
+	keyNone keyKind = iota
+	keyText
+	keyWord
+)
+
+// StringKey and IntKey make keys.
+func StringKey(s string) Key { return Key{text: s, kind: keyText} }
+
+// IntKey makes a key of an integer.
+func IntKey(n int64) Key { return Key{word: n, kind: keyWord} }
+
+// IsZero reports whether the key is no key.
+func (k Key) IsZero() bool { return k.kind == keyNone }
+
+// Value returns the key as a string or an int64, nil for the zero Key.
+func (k Key) Value() any {
+	switch k.kind {
+	case keyText:
+		return k.text
+	case keyWord:
+		return k.word
+	}
+	return nil
+}
+
+func (k Key) String() string {
+	if k.kind == keyWord {
+		return strconv.FormatInt(k.word, 10)
+	}
+	return k.text
+}
+
+// MarshalJSON writes the key as a JSON string or number.
+func (k Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.Value()) }
+
+// Record is one version of a record: immutable, safe to keep, to share between
+// goroutines and to compare with later ones. The zero Record is no record.
+type Record struct {
+	sh *shape
+	v  *table.Version
+}
+
+// IsZero reports whether r is no record.
+func (r Record) IsZero() bool { return r.v == nil }
+
+// Key returns the record's key.
+func (r Record) Key() Key {
+	if r.v == nil {
+		return Key{}
+	}
+	return r.sh.keyOf(r.v)
+}
+
+// Get returns the value of a field: a string, int64, float64, bool, time.Time
+// (UTC), []byte, map[string]any or []any, the last three fresh copies; nil if
+// the field is absent or unknown.
+func (r Record) Get(field string) any {
+	if r.v == nil {
+		return nil
+	}
+	if i, ok := r.sh.byName[field]; ok {
+		return r.sh.slots[i].get(r.v)
+	}
+	if r.v.Ext != nil {
+		return cloneValue(r.v.Ext.Extra[field])
+	}
+	return nil
+}
+
+// Has reports whether the field is present.
+func (r Record) Has(field string) bool {
+	if r.v == nil {
+		return false
+	}
+	if i, ok := r.sh.byName[field]; ok {
+		return !r.sh.slots[i].absent(r.v)
+	}
+	if r.v.Ext != nil {
+		_, ok := r.v.Ext.Extra[field]
+		return ok
+	}
+	return false
+}
+
+// Version counts the writes of the record, from 1.
+func (r Record) Version() Version { return r.meta().Version }
+
+// CreatedAt is when the record was inserted, with a resolution of 1 ms.
+func (r Record) CreatedAt() time.Time { return r.meta().CreatedAt.Time() }
+
+// UpdatedAt is when the record was written last, with a resolution of 1 ms.
+func (r Record) UpdatedAt() time.Time { return r.meta().UpdatedAt.Time() }
+
+// ExpiresAt is when the record expires; the zero time if it does not.
+func (r Record) ExpiresAt() time.Time { return r.meta().ExpiresAt.Time() }
+
+// Meta returns the record's metadata.
+func (r Record) Meta() Meta { return r.meta() }
+
+func (r Record) meta() Meta {
+	if r.v == nil {
+		return Meta{}
+	}
+	return *r.sh.meta(r.v)
+}
+
+// Map returns the present fields and the metadata (_version, _createdAt,
+// _updatedAt, _expiresAt, the last three in Unix milliseconds) as a fresh map.
+func (r Record) Map() map[string]any {
+	if r.v == nil {
+		return nil
+	}
+	m := make(map[string]any, len(r.sh.slots)+4)
+	if r.v.Ext != nil {
+		for k, v := range r.v.Ext.Extra {
+			m[k] = cloneValue(v)
+		}
+	}
+	for i := range r.sh.slots {
+		if s := &r.sh.slots[i]; !s.absent(r.v) {
+			m[s.name] = s.get(r.v)
+		}
+	}
+	meta := r.sh.meta(r.v)
+	m[metaVersion] = int64(meta.Version)
+	m[metaCreatedAt] = int64(meta.CreatedAt)
+	m[metaUpdatedAt] = int64(meta.UpdatedAt)
+	if meta.ExpiresAt != 0 {
+		m[metaExpiresAt] = int64(meta.ExpiresAt)
+	}
+	return m
+}
+
+// MarshalJSON writes what Map returns.
+func (r Record) MarshalJSON() ([]byte, error) { return json.Marshal(r.Map()) }
+
+func at(v *table.Version, off uintptr) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(v), off) }

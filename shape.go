@@ -1,0 +1,688 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/noex-go/store/internal/keyenc"
+	"github.com/noex-go/store/internal/table"
+)
+
+// shape is how the records of one bucket lie in memory, and how to read, write,
+// compare and check each of their fields. It is compiled once, from a
+// definition or from a struct, and never changes.
+//
+//	table.Version | Meta | body
+//
+// The body is the user's struct where the bucket was defined by one, so that a
+// typed read is one copy, else a struct made to measure by reflect.StructOf. A
+// struct that embeds Meta keeps the metadata there. One allocation holds all
+// three; strings point to memory that nobody can change.
+type shape struct {
+	bucket  string
+	typ     reflect.Type // of the allocation
+	body    reflect.Type
+	bodyOff uintptr
+	metaOff uintptr
+	slots   []slot
+	byName  map[string]int
+	key     int // position of the key
+	extra   bool
+	lim     limits
+	hide    []region // struct fields outside the schema: zeroed
+	refs    bool     // the body has pointers, slices, maps: a copy must be deep
+	indexes []indexPlan
+}
+
+// region is a part of the body.
+type region struct {
+	off uintptr
+	typ reflect.Type
+}
+
+// memKind is how a field lies in memory.
+type memKind uint8
+
+const (
+	memString memKind = iota
+	memInt            // any size, see slot.size
+	memUint
+	memFloat // 4 or 8 bytes
+	memBool
+	memTime
+	memBytes  // []byte
+	memNumber // number
+	memAny    // any, holding a canonical value
+	memRef    // another Go type, converted by reflection
+)
+
+// slot is one field as compiled.
+type slot struct {
+	rules
+	name   string
+	pos    int
+	off    uintptr // from the start of the version
+	kind   memKind
+	size   uintptr
+	ptr    bool         // *X: nil is absent
+	goType reflect.Type // without the pointer
+}
+
+// number is an integer or a float.
+type number struct {
+	bits    uint64
+	isFloat bool
+}
+
+func intNumber(i int64) number     { return number{bits: uint64(i)} }
+func floatNumber(f float64) number { return number{bits: math.Float64bits(f), isFloat: true} }
+
+func (n number) float() float64 { return math.Float64frombits(n.bits) }
+func (n number) isNaN() bool    { return n.isFloat && n.float() != n.float() }
+
+func (n number) value() any {
+	if n.isFloat {
+		return n.float()
+	}
+	return int64(n.bits)
+}
+
+// compare orders numbers exactly, integers and floats together.
+func (n number) compare(m number) int {
+	if n.isFloat == m.isFloat {
+		if n.isFloat {
+			return compareOrdered(n.float(), m.float())
+		}
+		return compareOrdered(int64(n.bits), int64(m.bits))
+	}
+	if n.isFloat {
+		return -m.compare(n)
+	}
+	i, f := int64(n.bits), m.float()
+	switch {
+	case f >= 1<<63:
+		return -1
+	case f < -(1 << 63):
+		return 1
+	}
+	whole := math.Trunc(f)
+	if c := compareOrdered(i, int64(whole)); c != 0 {
+		return c
+	}
+	return compareOrdered(whole, f)
+}
+
+func compareOrdered[T int64 | float64](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// alloc returns a new version with nothing in it.
+func (sh *shape) alloc() *table.Version {
+	return (*table.Version)(reflect.New(sh.typ).UnsafePointer())
+}
+
+func (sh *shape) meta(v *table.Version) *Meta { return (*Meta)(at(v, sh.metaOff)) }
+func (sh *shape) bodyOf(v *table.Version) reflect.Value {
+	return reflect.NewAt(sh.body, at(v, sh.bodyOff)).Elem()
+}
+
+// copyOf returns a new version with the fields of old, which it shares: what
+// they point to is never changed.
+func (sh *shape) copyOf(old *table.Version) *table.Version {
+	v := sh.alloc()
+	sh.bodyOf(v).Set(sh.bodyOf(old))
+	v.Nulls = old.Nulls
+	if old.Ext != nil {
+		v.Ext = &table.Ext{Nulls: slices.Clone(old.Ext.Nulls), Extra: old.Ext.Extra}
+	}
+	*sh.meta(v) = *sh.meta(old)
+	return v
+}
+
+func (sh *shape) keyOf(v *table.Version) Key {
+	s := &sh.slots[sh.key]
+	if s.kind == memString {
+		return StringKey(*(*string)(at(v, s.off)))
+	}
+	return IntKey(*(*int64)(at(v, s.off)))
+}
+
+// keyArg turns what a caller passed as a key into one of the bucket's kind.
+func (sh *shape) keyArg(key any) (text string, word int64, ok bool) {
+	if sh.slots[sh.key].kind == memString {
+		switch k := key.(type) {
+		case string:
+			return k, 0, true
+		case Key:
+			return k.text, 0, k.kind == keyText
+		}
+		if s, err := toString(key); err == nil {
+			return s, 0, true
+		}
+		return "", 0, false
+	}
+	switch k := key.(type) {
+	case int64:
+		return "", k, true
+	case int:
+		return "", int64(k), true
+	case Key:
+		return "", k.word, k.kind == keyWord
+	}
+	if i, err := toInt(key); err == nil {
+		return "", i, true
+	}
+	return "", 0, false
+}
+
+// ---- fields
+
+func (s *slot) absent(v *table.Version) bool {
+	if s.pos < 32 {
+		return v.Nulls>>s.pos&1 != 0
+	}
+	i := s.pos/32 - 1
+	return v.Ext != nil && i < len(v.Ext.Nulls) && v.Ext.Nulls[i]>>(s.pos%32)&1 != 0
+}
+
+func (s *slot) setAbsent(v *table.Version, absent bool) {
+	if s.pos < 32 {
+		if absent {
+			v.Nulls |= 1 << s.pos
+		} else {
+			v.Nulls &^= 1 << s.pos
+		}
+		return
+	}
+	if v.Ext == nil {
+		if !absent {
+			return
+		}
+		v.Ext = &table.Ext{}
+	}
+	i := s.pos/32 - 1
+	for len(v.Ext.Nulls) <= i {
+		if !absent {
+			return
+		}
+		v.Ext.Nulls = append(v.Ext.Nulls, 0)
+	}
+	if absent {
+		v.Ext.Nulls[i] |= 1 << (s.pos % 32)
+	} else {
+		v.Ext.Nulls[i] &^= 1 << (s.pos % 32)
+	}
+}
+
+// mem is the field's memory, behind its pointer if it has one; nil if that is.
+func (s *slot) mem(v *table.Version) unsafe.Pointer {
+	p := at(v, s.off)
+	if s.ptr {
+		return *(*unsafe.Pointer)(p)
+	}
+	return p
+}
+
+func loadInt(p unsafe.Pointer, size uintptr) int64 {
+	switch size {
+	case 1:
+		return int64(*(*int8)(p))
+	case 2:
+		return int64(*(*int16)(p))
+	case 4:
+		return int64(*(*int32)(p))
+	}
+	return *(*int64)(p)
+}
+
+func loadUint(p unsafe.Pointer, size uintptr) uint64 {
+	switch size {
+	case 1:
+		return uint64(*(*uint8)(p))
+	case 2:
+		return uint64(*(*uint16)(p))
+	case 4:
+		return uint64(*(*uint32)(p))
+	}
+	return *(*uint64)(p)
+}
+
+func loadFloat(p unsafe.Pointer, size uintptr) float64 {
+	if size == 4 {
+		return float64(*(*float32)(p))
+	}
+	return *(*float64)(p)
+}
+
+// num is the value of a numeric field that is present.
+func (s *slot) num(v *table.Version) number {
+	p := s.mem(v)
+	switch s.kind {
+	case memInt:
+		return intNumber(loadInt(p, s.size))
+	case memUint:
+		return intNumber(int64(loadUint(p, s.size)))
+	case memFloat:
+		return floatNumber(loadFloat(p, s.size))
+	}
+	return *(*number)(p)
+}
+
+// peek returns a present field's value in canonical form, nil if it is absent.
+// Values that could be changed are the store's own: see get.
+func (s *slot) peek(v *table.Version) any {
+	if s.absent(v) {
+		return nil
+	}
+	p := s.mem(v)
+	switch s.kind {
+	case memString:
+		return *(*string)(p)
+	case memInt, memUint, memFloat, memNumber:
+		return s.num(v).value()
+	case memBool:
+		return *(*bool)(p)
+	case memTime:
+		return *(*time.Time)(p)
+	case memBytes:
+		return *(*[]byte)(p)
+	case memAny:
+		return *(*any)(p)
+	}
+	c, err := limits{math.MaxInt32, math.MaxInt}.normalize(reflect.NewAt(s.goType, p).Elem().Interface())
+	if err != nil { // it was checked when it was written
+		return nil
+	}
+	return c
+}
+
+// get returns the field's value for the outside: nothing in it is shared.
+func (s *slot) get(v *table.Version) any {
+	x := s.peek(v)
+	switch s.kind {
+	case memBytes, memAny:
+		return cloneValue(x)
+	}
+	return x
+}
+
+// put stores a value from outside, converted; v is not yet known to anybody.
+func (s *slot) put(v *table.Version, x any, lim limits) *valueError {
+	if x == nil {
+		s.clear(v)
+		return nil
+	}
+	if s.kind == memRef {
+		return s.putRef(v, x, lim)
+	}
+	c, err := lim.convert(s.typ, x)
+	if err != nil {
+		return err
+	}
+	if c == nil {
+		s.clear(v)
+		return nil
+	}
+	return s.store(v, c)
+}
+
+// store writes a canonical value of the field's type, which the record then owns.
+func (s *slot) store(v *table.Version, c any) *valueError {
+	p := at(v, s.off)
+	if s.ptr {
+		fresh := reflect.New(s.goType)
+		*(*unsafe.Pointer)(p) = fresh.UnsafePointer()
+		p = fresh.UnsafePointer()
+	}
+	s.setAbsent(v, false)
+	switch s.kind {
+	case memString:
+		*(*string)(p) = c.(string)
+	case memInt:
+		i := c.(int64)
+		if reflect.Zero(s.goType).OverflowInt(i) {
+			return &valueError{string(CodeMax), fmt.Sprintf("does not fit %s", s.goType)}
+		}
+		switch s.size {
+		case 1:
+			*(*int8)(p) = int8(i)
+		case 2:
+			*(*int16)(p) = int16(i)
+		case 4:
+			*(*int32)(p) = int32(i)
+		default:
+			*(*int64)(p) = i
+		}
+	case memUint:
+		i := c.(int64)
+		if i < 0 || reflect.Zero(s.goType).OverflowUint(uint64(i)) {
+			return &valueError{string(CodeMax), fmt.Sprintf("does not fit %s", s.goType)}
+		}
+		switch s.size {
+		case 1:
+			*(*uint8)(p) = uint8(i)
+		case 2:
+			*(*uint16)(p) = uint16(i)
+		case 4:
+			*(*uint32)(p) = uint32(i)
+		default:
+			*(*uint64)(p) = uint64(i)
+		}
+	case memFloat:
+		f := c.(float64)
+		if s.size == 4 {
+			if float64(float32(f)) != f {
+				return &valueError{string(CodeType), "cannot be held exactly by a float32"}
+			}
+			*(*float32)(p) = float32(f)
+		} else {
+			*(*float64)(p) = f
+		}
+	case memNumber:
+		if f, ok := c.(float64); ok {
+			*(*number)(p) = floatNumber(f)
+		} else {
+			*(*number)(p) = intNumber(c.(int64))
+		}
+	case memBool:
+		*(*bool)(p) = c.(bool)
+	case memTime:
+		*(*time.Time)(p) = c.(time.Time)
+	case memBytes:
+		*(*[]byte)(p) = c.([]byte)
+	case memAny:
+		*(*any)(p) = c
+	case memRef:
+		panic("store: a field of a Go type is stored by reflection")
+	}
+	return nil
+}
+
+// clear makes the field absent.
+func (s *slot) clear(v *table.Version) {
+	t := s.goType
+	if s.ptr {
+		t = reflect.PointerTo(t)
+	}
+	reflect.NewAt(t, at(v, s.off)).Elem().SetZero()
+	s.setAbsent(v, true)
+}
+
+// equal reports whether two versions have the same value in the field.
+func (s *slot) equal(a, b *table.Version) bool {
+	if s.absent(a) || s.absent(b) {
+		return s.absent(a) && s.absent(b)
+	}
+	p, q := s.mem(a), s.mem(b)
+	switch s.kind {
+	case memString:
+		return *(*string)(p) == *(*string)(q)
+	case memInt:
+		return loadInt(p, s.size) == loadInt(q, s.size)
+	case memUint:
+		return loadUint(p, s.size) == loadUint(q, s.size)
+	case memFloat:
+		return loadFloat(p, s.size) == loadFloat(q, s.size)
+	case memBool:
+		return *(*bool)(p) == *(*bool)(q)
+	case memTime:
+		return (*time.Time)(p).Equal(*(*time.Time)(q))
+	case memNumber:
+		return (*number)(p).compare(*(*number)(q)) == 0
+	}
+	return equalValues(s.peek(a), s.peek(b))
+}
+
+// check finds what is wrong with a present field; the caller has made it
+// canonical (settle).
+func (s *slot) check(v *table.Version) Issue {
+	switch s.kind {
+	case memString:
+		return s.checkText(*(*string)(s.mem(v)))
+	case memInt, memUint, memFloat, memNumber:
+		return s.checkNumber(s.num(v))
+	}
+	if s.plain {
+		return Issue{}
+	}
+	return s.checkValue(s.peek(v))
+}
+
+// settle makes what a struct brought in canonical and the record's own: times
+// in UTC, deep copies of what is shared; and refuses what cannot be kept.
+func (s *slot) settle(v *table.Version, lim limits) *valueError {
+	p := at(v, s.off)
+	if s.ptr {
+		own := reflect.New(s.goType)
+		own.Elem().Set(reflect.NewAt(s.goType, *(*unsafe.Pointer)(p)).Elem())
+		*(*unsafe.Pointer)(p) = own.UnsafePointer()
+		p = own.UnsafePointer()
+	}
+	switch s.kind {
+	case memString:
+		if !utf8.ValidString(*(*string)(p)) {
+			return errUTF8()
+		}
+		if len(*(*string)(p)) > lim.bytes {
+			return errTooLarge(lim)
+		}
+	case memUint:
+		if loadUint(p, s.size) > math.MaxInt64 {
+			return errIntRange()
+		}
+	case memFloat:
+		if f := loadFloat(p, s.size); f != f {
+			return errNaN()
+		}
+	case memTime:
+		t, err := canonicalTime(*(*time.Time)(p))
+		if err != nil {
+			return err
+		}
+		*(*time.Time)(p) = t
+	case memBytes:
+		if b := *(*[]byte)(p); len(b) > lim.bytes {
+			return errTooLarge(lim)
+		} else if b != nil {
+			*(*[]byte)(p) = cloneBytes(b)
+		}
+	case memAny:
+		c, err := lim.convert(s.typ, *(*any)(p))
+		if err != nil {
+			return err
+		}
+		*(*any)(p) = c
+	case memRef:
+		rv := reflect.NewAt(s.goType, p).Elem()
+		if _, err := lim.normalize(rv.Interface()); err != nil {
+			return err
+		}
+		rv.Set(cloneReflect(rv))
+	}
+	return nil
+}
+
+func errTooLarge(lim limits) *valueError {
+	return &valueError{string(CodeMax), fmt.Sprintf("is larger than %d bytes", lim.bytes)}
+}
+
+// zero reports whether the field's memory is the zero value of its Go type.
+func (s *slot) zero(v *table.Version) bool {
+	p := at(v, s.off)
+	if s.ptr {
+		return *(*unsafe.Pointer)(p) == nil
+	}
+	switch s.kind {
+	case memString:
+		return *(*string)(p) == ""
+	case memInt:
+		return loadInt(p, s.size) == 0
+	case memUint:
+		return loadUint(p, s.size) == 0
+	case memFloat:
+		return loadFloat(p, s.size) == 0
+	case memBool:
+		return !*(*bool)(p)
+	case memTime:
+		return (*time.Time)(p).IsZero()
+	case memBytes:
+		return *(*[]byte)(p) == nil
+	case memAny:
+		return *(*any)(p) == nil
+	}
+	return reflect.NewAt(s.goType, p).Elem().IsZero()
+}
+
+// ---- index keys
+
+// indexPlan is one index of a bucket as compiled.
+type indexPlan struct {
+	fields []int // positions of its fields
+	unique bool
+	word   bool // single field, ordered as a uint64; else text
+	spec   table.IndexSpec
+}
+
+// keyBytes appends a field's part of a text index key.
+func (s *slot) keyBytes(b []byte, v *table.Version) []byte {
+	if s.absent(v) {
+		return keyenc.AppendNull(b)
+	}
+	p := s.mem(v)
+	switch s.kind {
+	case memString:
+		return keyenc.AppendString(b, *(*string)(p))
+	case memBool:
+		return keyenc.AppendBool(b, *(*bool)(p))
+	case memTime:
+		return keyenc.AppendTime(b, *(*time.Time)(p))
+	case memBytes:
+		return keyenc.AppendBytes(b, *(*[]byte)(p))
+	}
+	return appendNumber(b, s.num(v))
+}
+
+func appendNumber(b []byte, n number) []byte {
+	if n.isFloat {
+		return keyenc.AppendFloat(b, n.float())
+	}
+	return keyenc.AppendInt(b, int64(n.bits))
+}
+
+// appendCanonical appends a canonical scalar as keyBytes would.
+func appendCanonical(b []byte, c any) []byte {
+	switch c := c.(type) {
+	case nil:
+		return keyenc.AppendNull(b)
+	case string:
+		return keyenc.AppendString(b, c)
+	case bool:
+		return keyenc.AppendBool(b, c)
+	case time.Time:
+		return keyenc.AppendTime(b, c)
+	case []byte:
+		return keyenc.AppendBytes(b, c)
+	case float64:
+		return keyenc.AppendFloat(b, c)
+	case int64:
+		return keyenc.AppendInt(b, c)
+	}
+	panic(fmt.Sprintf("store: %T in an index key", c))
+}
+
+// planIndex compiles an index over the fields at the given positions. Strings
+// are indexed as they are, integers, floats and bools as words, all else and
+// every combination in the encoding of package keyenc.
+func (sh *shape) planIndex(fields []int, unique bool) indexPlan {
+	plan := indexPlan{fields: fields, unique: unique}
+	plan.spec.Unique = unique
+	s := &sh.slots[fields[0]]
+	if len(fields) == 1 {
+		switch s.kind {
+		case memString:
+			plan.spec.Text = func(v *table.Version, _ []byte) (string, bool) {
+				if s.absent(v) {
+					return "", false
+				}
+				return *(*string)(s.mem(v)), true
+			}
+			return plan
+		case memInt, memUint, memFloat, memBool:
+			plan.word = true
+			plan.spec.Word = func(v *table.Version) (uint64, bool) {
+				if s.absent(v) {
+					return 0, false
+				}
+				switch s.kind {
+				case memFloat:
+					return keyenc.Float64(loadFloat(s.mem(v), s.size)), true
+				case memBool:
+					return keyenc.Bool(*(*bool)(s.mem(v))), true
+				}
+				return keyenc.Int64(int64(s.num(v).bits)), true
+			}
+			return plan
+		}
+	}
+	plan.spec.Borrowed = true
+	plan.spec.Text = func(v *table.Version, buf []byte) (string, bool) {
+		if s.absent(v) {
+			return "", false
+		}
+		for _, i := range fields {
+			buf = sh.slots[i].keyBytes(buf, v)
+		}
+		return unsafe.String(unsafe.SliceData(buf), len(buf)), true
+	}
+	return plan
+}
+
+// key returns the key that canonical values of the index's first fields have;
+// with all of them it is a whole key, else the prefix of one.
+func (p *indexPlan) key(values []any) table.Key {
+	if len(p.fields) == 1 {
+		switch c := values[0].(type) {
+		case string:
+			return table.Key{Text: c}
+		case int64:
+			if p.word {
+				return table.Key{Word: keyenc.Int64(c)}
+			}
+		case float64:
+			if p.word {
+				return table.Key{Word: keyenc.Float64(c)}
+			}
+		case bool:
+			return table.Key{Word: keyenc.Bool(c)}
+		}
+	}
+	var b []byte
+	for _, c := range values {
+		b = appendCanonical(b, c)
+	}
+	return table.Key{Text: string(b)}
+}
+
+// touched returns a bit per index whose key differs between two versions.
+func (sh *shape) touched(old, v *table.Version) (m uint64) {
+	for i := range sh.indexes {
+		for _, f := range sh.indexes[i].fields {
+			if !sh.slots[f].equal(old, v) {
+				m |= 1 << i
+				break
+			}
+		}
+	}
+	return m
+}

@@ -1,0 +1,405 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/noex-go/store/internal/feed"
+	"github.com/noex-go/store/internal/table"
+)
+
+// Options configures a store. The zero value works.
+type Options struct {
+	// Name appears in Stats and log lines. Default: store-1, store-2, ...
+	Name string
+	// Logger hears what happens apart from any call: a panicking handler, a
+	// restarted server. Default: slog.Default().
+	Logger *slog.Logger
+	// OnError hears the same as errors. It may be called from several goroutines
+	// and must not block.
+	OnError func(error)
+	// MaxDepth bounds how deep objects and arrays nest in one field. Default 64;
+	// negative: no bound but Go's stack.
+	MaxDepth int
+	// MaxValueBytes bounds the estimated bytes of one field. Default 16 MiB;
+	// negative: no bound.
+	MaxValueBytes int
+	// EventBuffer is how many commits a subscriber may lag behind before it is
+	// told ErrLagged; one buffer serves all subscribers. Default 4096.
+	EventBuffer int
+	// EventBufferChanges bounds the same buffer by the changes in those commits,
+	// but for the newest commit. Default 1,048,576.
+	EventBufferChanges int
+	// Clock is the source of time. Default: time.Now.
+	Clock func() time.Time
+}
+
+func (o Options) withDefaults() Options {
+	if o.Name == "" {
+		o.Name = fmt.Sprintf("store-%d", storeCount.Add(1))
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.OnError == nil {
+		o.OnError = func(error) {}
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	o.MaxDepth = orDefault(o.MaxDepth, 64, math.MaxInt32)
+	o.MaxValueBytes = orDefault(o.MaxValueBytes, 16<<20, math.MaxInt)
+	o.EventBuffer = orDefault(o.EventBuffer, 4096, 1<<20)
+	o.EventBufferChanges = orDefault(o.EventBufferChanges, 1<<20, math.MaxInt)
+	return o
+}
+
+func orDefault(n, zero, negative int) int {
+	switch {
+	case n == 0:
+		return zero
+	case n < 0:
+		return negative
+	}
+	return n
+}
+
+// storeCount numbers the stores without a name. It is package state because the
+// names are to be distinct within a process, as the original has them.
+var storeCount atomic.Int64
+
+// Store is a set of buckets with one sequence of commits. All its methods are
+// safe for concurrent use.
+//
+// Its goroutines, each named in the error of a Close that runs out of time:
+//
+//   - "bucket server NAME": one per bucket; it takes the writes that find the
+//     bucket busy, and cuts what closed snapshots had kept.
+//   - "events PATTERN": one per On; it calls the handler.
+//
+// Locks: a writer holds its bucket's, then takes the commit lock; nothing is
+// locked under the commit lock but the feed, which is a leaf. Definitions have a
+// lock of their own, which no read or write takes.
+type Store struct {
+	opt     Options
+	pins    *table.Pins
+	workers *feed.Group
+	feed    *feed.Feed[*commitEvent]
+	clock   func() time.Time
+
+	commitMu sync.Mutex // orders publications: see commit.go
+
+	defMu    sync.Mutex // one definition at a time
+	topicMu  sync.Mutex
+	topicIDs map[string]uint32 // under topicMu: ids of bucket names, for ever
+
+	buckets   atomic.Pointer[map[string]*bucket] // copied on change, under defMu
+	closed    atomic.Bool
+	closing   chan struct{} // closed when Close has begun
+	snapshots atomic.Int64
+	handlers  atomic.Int64
+
+	fault func(*request) // tests plant a panic here; nil otherwise
+}
+
+// Open returns an empty store. The context bounds the opening, not the store's
+// life. Close it when done.
+func Open(ctx context.Context, opt Options) (*Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: "open", Err: err}
+	}
+	st := &Store{opt: opt.withDefaults(), pins: table.NewPins(0), topicIDs: map[string]uint32{}, closing: make(chan struct{})}
+	st.clock = st.opt.Clock
+	st.feed = feed.New[*commitEvent](st.opt.EventBuffer, st.opt.EventBufferChanges)
+	st.workers = feed.NewGroup(func(name string, p any, stack []byte) {
+		st.report(name, &PanicError{Value: p, Stack: stack})
+	})
+	st.buckets.Store(&map[string]*bucket{})
+	return st, nil
+}
+
+// report tells of an error that belongs to no call.
+func (st *Store) report(what string, err error) {
+	st.opt.Logger.Error("store: "+what, "store", st.opt.Name, "error", err)
+	st.opt.OnError(&Error{Op: what, Err: err})
+}
+
+// Name returns the store's name.
+func (st *Store) Name() string { return st.opt.Name }
+
+// Close refuses further writes, lets those under way complete, delivers the
+// events of all commits, and waits for every goroutine. If ctx ends before, it
+// cuts the subscribers off and returns an error that names what still runs; a
+// later Close waits again. It is idempotent. A handler that closes its own store
+// waits for itself, until ctx ends.
+func (st *Store) Close(ctx context.Context) error {
+	st.defMu.Lock()
+	first := !st.closed.Swap(true)
+	for _, b := range *st.buckets.Load() {
+		b.server.stop()
+	}
+	st.defMu.Unlock()
+	if first {
+		st.feed.Close()
+	}
+	if err := st.workers.Wait(ctx); err != nil {
+		if first {
+			close(st.closing)
+		}
+		return &Error{Op: "close", Err: err}
+	}
+	return nil
+}
+
+// DefineBucket makes a new bucket. Errors: *DefinitionError with everything that
+// is wrong, ErrBucketExists, ErrClosed.
+func (st *Store) DefineBucket(ctx context.Context, name string, def Definition) (*Bucket, error) {
+	b, err := st.define(ctx, name, def, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Bucket{b: b}, nil
+}
+
+func (st *Store) define(ctx context.Context, name string, def Definition, t reflect.Type, info *structInfo) (*bucket, error) {
+	lim := limits{st.opt.MaxDepth, st.opt.MaxValueBytes}
+	def = def.clone()
+	compiled, issues := def.check(name, lim)
+	if info != nil && def.Key != "" {
+		for _, f := range info.fields {
+			if f.name == def.Key && memOf(f.typ) != memString && f.typ.Kind() != reflect.Int && f.typ.Kind() != reflect.Int64 {
+				issues = append(issues, Issue{f.name, CodeType, fmt.Sprintf("a key must be a string, an int or an int64, not %s", f.typ)})
+			}
+		}
+	}
+	if len(issues) > 0 {
+		return nil, &DefinitionError{Bucket: name, Issues: issues}
+	}
+	st.defMu.Lock()
+	defer st.defMu.Unlock()
+	if st.closed.Load() {
+		return nil, &Error{Op: "define", Bucket: name, Err: ErrClosed}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: "define", Bucket: name, Err: err}
+	}
+	old := *st.buckets.Load()
+	if _, ok := old[name]; ok {
+		return nil, &Error{Op: "define", Bucket: name, Err: ErrBucketExists}
+	}
+	b := newBucket(st, st.topicID(name), name, def, newShape(name, &def, compiled, t, info, lim))
+	st.workers.Go("bucket server "+name, b.server.serve)
+	all := maps.Clone(old)
+	all[name] = b
+	st.buckets.Store(&all)
+	return b, nil
+}
+
+// topicID is the number of a bucket's name in topics. It outlives the bucket.
+func (st *Store) topicID(name string) uint32 {
+	st.topicMu.Lock()
+	defer st.topicMu.Unlock()
+	id, ok := st.topicIDs[name]
+	if !ok {
+		id = uint32(len(st.topicIDs))
+		st.topicIDs[name] = id
+	}
+	return id
+}
+
+func (st *Store) find(op, name string) (*bucket, error) {
+	if b, ok := (*st.buckets.Load())[name]; ok {
+		return b, nil
+	}
+	return nil, &Error{Op: op, Bucket: name, Err: ErrBucketNotDefined}
+}
+
+// Bucket returns a dynamic handle to a bucket, also to one that a struct
+// defined. Error: ErrBucketNotDefined.
+func (st *Store) Bucket(name string) (*Bucket, error) {
+	b, err := st.find("bucket", name)
+	if err != nil {
+		return nil, err
+	}
+	return &Bucket{b: b}, nil
+}
+
+// HasBucket reports whether the bucket is defined.
+func (st *Store) HasBucket(name string) bool {
+	_, ok := (*st.buckets.Load())[name]
+	return ok
+}
+
+// Definition returns a copy of a bucket's definition. Error: ErrBucketNotDefined.
+func (st *Store) Definition(name string) (Definition, error) {
+	b, err := st.find("definition", name)
+	if err != nil {
+		return Definition{}, err
+	}
+	return b.def.clone(), nil
+}
+
+// DropBucket removes a bucket and its records, without events. Writes that were
+// taken complete first. Handles to it answer ErrBucketNotDefined from then on,
+// also when a bucket of the name is defined again. Error: ErrBucketNotDefined.
+func (st *Store) DropBucket(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: "drop", Bucket: name, Err: err}
+	}
+	st.defMu.Lock()
+	defer st.defMu.Unlock()
+	if st.closed.Load() {
+		return &Error{Op: "drop", Bucket: name, Err: ErrClosed}
+	}
+	b, err := st.find("drop", name)
+	if err != nil {
+		return err
+	}
+	all := maps.Clone(*st.buckets.Load())
+	delete(all, name)
+	st.buckets.Store(&all)
+	b.dropped.Store(true)
+	b.server.stop()
+	return nil
+}
+
+// Stats is a look at a store. The figures of one bucket belong together; those
+// of different buckets may be a few commits apart.
+type Stats struct {
+	Name    string
+	Buckets struct {
+		Count int
+		Names []string // sorted
+	}
+	Records struct {
+		Total     int
+		PerBucket map[string]int
+	}
+	Indexes struct { // the key's hash index is not counted
+		Total     int
+		PerBucket map[string]int
+	}
+	Bytes struct { // estimated from a sample of the records
+		Total     int64
+		PerBucket map[string]int64
+	}
+	QueueDepth struct { // writes that wait for their bucket
+		Total     int
+		PerBucket map[string]int
+	}
+	Restarts map[string]int64 // bucket servers that died and were replaced; only those that did
+	Retained map[string]int   // superseded versions that open snapshots keep; only where there are any
+	Commits  Seq              // the sequence of the newest commit
+	// Snapshots is the number of open snapshots, Subscriptions that of event
+	// handlers, and Lag how many commits the slowest of them is behind.
+	Snapshots     int
+	Subscriptions int
+	Lag           int
+	Queries       struct {
+		Defined, ActiveSubscriptions int
+	}
+	Persistence struct {
+		Enabled bool
+	}
+	TTL struct {
+		Enabled       bool
+		CheckInterval time.Duration
+	}
+}
+
+// Stats returns the store's figures.
+func (st *Store) Stats() Stats {
+	var s Stats
+	s.Name = st.opt.Name
+	s.Records.PerBucket = map[string]int{}
+	s.Indexes.PerBucket = map[string]int{}
+	s.Bytes.PerBucket = map[string]int64{}
+	s.QueueDepth.PerBucket = map[string]int{}
+	s.Restarts = map[string]int64{}
+	s.Retained = map[string]int{}
+	all := *st.buckets.Load()
+	s.Buckets.Count = len(all)
+	s.Buckets.Names = slices.Sorted(maps.Keys(all))
+	for name, b := range all {
+		pin := st.pins.Acquire()
+		view := b.table.At(pin.Seq)
+		n := view.Count()
+		bytes := b.estimate(view, n)
+		b.release(pin)
+		queued := max(int(b.server.queued.Load()), 0)
+		s.Records.PerBucket[name] = n
+		s.Records.Total += n
+		s.Indexes.PerBucket[name] = len(b.shape.indexes)
+		s.Indexes.Total += len(b.shape.indexes)
+		s.Bytes.PerBucket[name] = bytes
+		s.Bytes.Total += bytes
+		s.QueueDepth.PerBucket[name] = queued
+		s.QueueDepth.Total += queued
+		if r := b.server.restarts.Load(); r > 0 {
+			s.Restarts[name] = r
+		}
+		if h := b.table.Held(); h > 0 {
+			s.Retained[name] = h
+		}
+	}
+	s.Commits = Seq(st.pins.Published())
+	s.Snapshots = int(st.snapshots.Load())
+	s.Subscriptions, s.Lag = st.feed.Lag()
+	return s
+}
+
+// sampleRecords is how many records Stats looks at to estimate the bytes of all.
+const sampleRecords = 64
+
+// estimate returns the bytes of n records, from the first ones that a view has:
+// their allocations, and 16 bytes in the key index and 24 in each other one.
+func (b *bucket) estimate(view table.View, n int) int64 {
+	if n == 0 {
+		return 0
+	}
+	seen, sum := 0, 0
+	view.Scan(func(v *table.Version) bool {
+		seen++
+		sum += int(b.shape.typ.Size()) + 8
+		for i := range b.shape.slots {
+			s := &b.shape.slots[i]
+			if s.absent(v) {
+				continue
+			}
+			switch s.kind {
+			case memString:
+				sum += (len(*(*string)(s.mem(v))) + 7) &^ 7
+			case memBytes, memAny, memRef:
+				sum += sizeOf(s.peek(v))
+			}
+		}
+		if v.Ext != nil {
+			for k, x := range v.Ext.Extra {
+				sum += len(k) + 24 + sizeOf(x)
+			}
+		}
+		return seen < sampleRecords
+	})
+	if seen == 0 {
+		return 0
+	}
+	return int64(n) * int64(sum/seen+16+24*len(b.shape.indexes))
+}
+
+// Settle waits until every handler has handled the events of every commit
+// before the call.
+func (st *Store) Settle(ctx context.Context) error {
+	if err := st.feed.Wait(ctx); err != nil && !errors.Is(err, feed.ErrClosed) {
+		return &Error{Op: "settle", Err: err}
+	}
+	return nil
+}

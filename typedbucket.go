@@ -1,0 +1,268 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"reflect"
+	"runtime/debug"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// TypedBucket is a handle to a bucket whose records are values of the struct T.
+// A handle is cheap, and safe for concurrent use. Reads take no lock and wait
+// for nobody; each sees one committed state.
+type TypedBucket[T any] struct {
+	b  *bucket
+	at *Snapshot
+	c  *codec[T]
+}
+
+// Define defines a bucket from the tags of the struct T:
+//
+//	ID    string `store:"id,key,generated=uuid"`
+//	Email string `store:"email,format=email,unique"`
+//	Role  string `store:"role,enum=admin|user,default=user,index"`
+//	store.Meta   // filled in: version and times
+//
+// The first word is the field's name ("-" leaves it out, none takes the Go
+// name). Options: key, required, unique, omitzero, index, index=name (fields of
+// one name form a compound index, in their order), generated=uuid|cuid|
+// autoincrement|timestamp, default=, enum=a|b, format=email|url|iso-date, min=,
+// max=, minLength=, maxLength=, ref=, and, as the last, pattern=.
+//
+// For required, default, generated and omitzero the zero value counts as
+// absent; elsewhere a zero is a value. A pointer field tells absent (nil) from
+// zero; nil slices and maps are absent too. adjust may change the definition
+// before it is used, for what tags cannot say.
+//
+// Errors: *DefinitionError with everything that is wrong, ErrBucketExists.
+func Define[T any](ctx context.Context, s *Store, name string, adjust ...func(*Definition)) (*TypedBucket[T], error) {
+	t := reflect.TypeFor[T]()
+	info, issues := inspect(t)
+	if len(issues) > 0 {
+		return nil, &DefinitionError{Bucket: name, Issues: issues}
+	}
+	def := info.def
+	for _, fn := range adjust {
+		fn(&def)
+	}
+	if len(def.Schema) != len(info.fields) {
+		return nil, &DefinitionError{Bucket: name, Issues: []Issue{{Code: CodeUnknown, Message: fmt.Sprintf("the fields must be those of %s", t)}}}
+	}
+	for _, f := range info.fields {
+		if want, _ := typeOf(f.typ); def.Schema[f.name].Type != want {
+			issues = append(issues, Issue{f.name, CodeType, fmt.Sprintf("must stay a %s, as %s has it", want, t)})
+		}
+	}
+	if len(issues) > 0 {
+		return nil, &DefinitionError{Bucket: name, Issues: issues}
+	}
+	b, err := s.define(ctx, name, def, t, &info)
+	if err != nil {
+		return nil, err
+	}
+	return &TypedBucket[T]{b: b, c: &codec[T]{sh: b.shape, native: true}}, nil
+}
+
+// Typed returns a typed handle to a bucket that is defined already. T's fields
+// must be fields of the bucket, of the same types, and the bucket's key and the
+// fields that an insert cannot do without must be among them. Errors:
+// *DefinitionError that names each mismatch, ErrBucketNotDefined.
+func Typed[T any](s *Store, name string) (*TypedBucket[T], error) {
+	b, err := s.find("bucket", name)
+	if err != nil {
+		return nil, err
+	}
+	c, issues := newCodec[T](b.shape, &b.def)
+	if len(issues) > 0 {
+		return nil, &DefinitionError{Bucket: name, Issues: issues}
+	}
+	return &TypedBucket[T]{b: b, c: &c}, nil
+}
+
+// Name returns the bucket's name.
+func (h *TypedBucket[T]) Name() string { return h.b.name }
+
+// In binds the handle to a snapshot: it reads that state and refuses writes.
+func (h *TypedBucket[T]) In(s *Snapshot) *TypedBucket[T] { return &TypedBucket[T]{h.b, s, h.c} }
+
+// Dynamic returns the dynamic handle to the same bucket.
+func (h *TypedBucket[T]) Dynamic() *Bucket { return &Bucket{h.b, h.at} }
+
+// Get returns the record with the given key: a string, an integer or a [Key].
+// For a T without pointers, slices and maps it does not allocate.
+func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
+	v := h.b.get(h.at, key)
+	if v == nil {
+		return t, false
+	}
+	return h.c.value(v), true
+}
+
+func (h *TypedBucket[T]) prepare(t *T) (*table.Version, error) {
+	v, err := h.c.bring(t, nil)
+	if err != nil {
+		return nil, err
+	}
+	if h.c.native {
+		return v, h.b.prep.insertStruct(v)
+	}
+	return v, h.b.prep.complete(v)
+}
+
+func (h *TypedBucket[T]) prepareNext(t *T, old *table.Version) (*table.Version, error) {
+	v, err := h.c.bring(t, old)
+	if err != nil {
+		return nil, err
+	}
+	if h.c.native {
+		return v, h.b.prep.updateStruct(v, old)
+	}
+	return v, h.b.prep.follow(v, old)
+}
+
+// Insert adds a record and returns it complete: generated fields, defaults and
+// metadata included. Errors: *ValidationError; *UniqueError if the key or a
+// unique value exists already.
+func (h *TypedBucket[T]) Insert(ctx context.Context, t T) (T, error) {
+	var none T
+	if err := h.b.writable("insert", h.at); err != nil {
+		return none, err
+	}
+	v, err := h.prepare(&t)
+	if err == nil {
+		err = h.b.insert(ctx, v)
+	}
+	if err != nil {
+		return none, err
+	}
+	return h.c.value(v), nil
+}
+
+// InsertMany adds all records in one commit, or none. The issues of a
+// *ValidationError name the record by its position: "[2].email".
+func (h *TypedBucket[T]) InsertMany(ctx context.Context, records []T) ([]T, error) {
+	if err := h.b.writable("insert", h.at); err != nil {
+		return nil, err
+	}
+	vs, err := h.b.prepareMany(len(records), func(i int) (*table.Version, error) { return h.prepare(&records[i]) })
+	if err == nil {
+		err = h.b.insertMany(ctx, vs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, len(vs))
+	for i, v := range vs {
+		out[i] = h.c.value(v)
+	}
+	return out, nil
+}
+
+// Update changes the record with the given key by fn, atomically: fn gets a
+// copy, in this goroutine, and is run again if the record changed meanwhile. The
+// key, generated fields and metadata stay what they are. An error or a panic of
+// fn (then a *PanicError) changes nothing and is returned. Other errors:
+// ErrNotFound, *ValidationError, *UniqueError.
+func (h *TypedBucket[T]) Update(ctx context.Context, key any, fn func(*T) error) (T, error) {
+	var none T
+	if err := h.b.writable("update", h.at); err != nil {
+		return none, err
+	}
+	v, err := h.b.update(ctx, "update", key, func(old *table.Version) (*table.Version, error) {
+		t := h.c.value(old)
+		if err := contain(fn, &t); err != nil {
+			return nil, err
+		}
+		return h.prepareNext(&t, old)
+	})
+	if err != nil {
+		return none, err
+	}
+	return h.c.value(v), nil
+}
+
+// contain runs a caller's function and turns its panic into an error.
+func contain[T any](fn func(*T) error, t *T) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return fn(t)
+}
+
+// Patch merges fields into the record with the given key, as [Bucket.Update].
+func (h *TypedBucket[T]) Patch(ctx context.Context, key any, fields Fields) (T, error) {
+	r, err := h.Dynamic().Update(ctx, key, fields)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return h.c.value(r.v), nil
+}
+
+// Upsert inserts the record, or, if its key exists, replaces that one's fields;
+// generated fields and the time of creation stay.
+func (h *TypedBucket[T]) Upsert(ctx context.Context, t T) (T, error) {
+	var none T
+	if err := h.b.writable("upsert", h.at); err != nil {
+		return none, err
+	}
+	v, err := h.b.upsert(ctx, h.c.key(&t),
+		func() (*table.Version, error) { return h.prepare(&t) },
+		func(old *table.Version) (*table.Version, error) { return h.prepareNext(&t, old) })
+	if err != nil {
+		return none, err
+	}
+	return h.c.value(v), nil
+}
+
+// UpdateMany merges fields into every record that matches all filters, in one
+// commit, and returns their number.
+func (h *TypedBucket[T]) UpdateMany(ctx context.Context, fields Fields, filters ...Filter) (int, error) {
+	return h.Dynamic().UpdateMany(ctx, fields, filters...)
+}
+
+// Delete removes the record with the given key. Nothing there is no error.
+func (h *TypedBucket[T]) Delete(ctx context.Context, key any) error {
+	if err := h.b.writable("delete", h.at); err != nil {
+		return err
+	}
+	return h.b.delete(ctx, key)
+}
+
+// DeleteMany removes every record that matches all filters, in one commit, and
+// returns their number.
+func (h *TypedBucket[T]) DeleteMany(ctx context.Context, filters ...Filter) (int, error) {
+	return h.Dynamic().DeleteMany(ctx, filters...)
+}
+
+// Clear removes every record in one commit.
+func (h *TypedBucket[T]) Clear(ctx context.Context) error { return h.Dynamic().Clear(ctx) }
+
+// Where returns a query for the records that match all filters.
+func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
+	return &Query[T]{b: h.b, at: h.at, decode: h.c.value, filters: filters}
+}
+
+// All iterates over the records in the bucket's order: of insertion, or of keys
+// if the bucket is defined so. It sees one state from beginning to end, whatever
+// is written meanwhile, by the loop's body too.
+func (h *TypedBucket[T]) All() iter.Seq[T] { return h.Where().seq() }
+
+// FindOne returns the first record that matches all filters.
+func (h *TypedBucket[T]) FindOne(filters ...Filter) (T, bool, error) {
+	return h.Where(filters...).First()
+}
+
+// Count returns the number of records that match all filters.
+func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) { return h.Where(filters...).Count() }
+
+// First returns the first n records of the bucket's order.
+func (h *TypedBucket[T]) First(n int) ([]T, error) { return h.Where().head(n) }
+
+// Last returns the last n records, in the bucket's order.
+func (h *TypedBucket[T]) Last(n int) ([]T, error) { return h.Where().tail(n) }

@@ -1,0 +1,995 @@
+package store
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// A dynamic value is stored in canonical form, one Go type per kind of value, so that nothing after normalize needs
+// reflection or meets a surprise:
+//
+//	string            valid UTF-8
+//	int64, float64    never NaN; a whole float64 stays one
+//	bool
+//	time.Time         UTC, no monotonic clock, years 1 to 9999
+//	[]byte
+//	map[string]any    of canonical values
+//	[]any             of canonical values
+//	nil
+//
+// A nil map or slice becomes an empty one, as Go treats it; only nil itself and nil pointers are null.
+
+// Codes of a valueError. The message never contains the value.
+const (
+	codeType   = "type"   // not a value of this kind
+	codeFormat = "format" // the right kind, but malformed
+	codeMax    = "max"    // too deep, too big, out of range
+)
+
+type valueError struct{ code, msg string }
+
+func (e *valueError) Error() string { return e.msg }
+
+func errWant(what string, got any) *valueError {
+	return &valueError{codeType, "must be " + what + ", got " + typeName(got)}
+}
+
+func errNaN() *valueError  { return &valueError{codeType, "must not be NaN"} }
+func errUTF8() *valueError { return &valueError{codeFormat, "is not valid UTF-8"} }
+func errYear() *valueError { return &valueError{codeFormat, "must be within the years 1 to 9999"} }
+
+func errIntRange() *valueError { return &valueError{codeMax, "is out of int64 range"} }
+
+// maxPointers bounds the pointers and interfaces followed to reach one value; longer chains are cycles.
+const maxPointers = 100
+
+var (
+	timeType   = reflect.TypeFor[time.Time]()
+	numberType = reflect.TypeFor[json.Number]()
+	objectType = reflect.TypeFor[map[string]any]()
+	arrayType  = reflect.TypeFor[[]any]()
+)
+
+// limits bounds one value: how deep its maps and slices nest (a scalar is 0 deep, an empty map 1), and its sizeOf.
+type limits struct{ depth, bytes int }
+
+// normalize returns a canonical deep copy of v that shares nothing mutable with it. A cycle ends in the depth error; a
+// value that grows by repetition ends in the size error before it is built, exactly when sizeOf of the result would
+// exceed the limit. Structs become maps as encoding/json would have it, except that omitempty is ignored.
+func (l limits) normalize(v any) (any, *valueError) {
+	n := normalizer{limits: l, left: l.bytes}
+	out, err := n.value(v, 0)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// normalizer is one walk. Its methods take the number of containers around the value; next to an error, the value that
+// they return means nothing.
+type normalizer struct {
+	limits
+	left int // bytes
+}
+
+func (n *normalizer) charge(size int) *valueError {
+	if n.left -= size; n.left < 0 {
+		return n.tooBig()
+	}
+	return nil
+}
+
+func (n *normalizer) tooBig() *valueError {
+	return &valueError{codeMax, "larger than " + strconv.Itoa(n.bytes) + " bytes"}
+}
+
+func (n *normalizer) tooDeep() *valueError {
+	return &valueError{codeMax, "nested deeper than " + strconv.Itoa(n.depth) + " levels"}
+}
+
+// value returns v itself where it can: boxing a scalar anew would allocate.
+func (n *normalizer) value(v any, around int) (any, *valueError) {
+	switch x := v.(type) {
+	case nil:
+		return nil, n.charge(sizeSlot)
+	case string:
+		return v, n.text(x)
+	case bool:
+		return v, n.charge(sizeSlot)
+	case int64:
+		return v, n.charge(sizeNumber)
+	case float64:
+		if math.IsNaN(x) {
+			return nil, errNaN()
+		}
+		return v, n.charge(sizeNumber)
+	case int:
+		return int64(x), n.charge(sizeNumber)
+	case json.Number:
+		return n.number(x)
+	case time.Time:
+		t, err := canonicalTime(x)
+		if err != nil {
+			return nil, err
+		}
+		return t, n.charge(sizeTime)
+	case []byte:
+		if err := n.charge(sizeBytes + len(x)); err != nil {
+			return nil, err
+		}
+		return cloneBytes(x), nil
+	case map[string]any:
+		return n.object(x, around)
+	case []any:
+		return n.array(x, around)
+	}
+	return n.reflected(reflect.ValueOf(v), around)
+}
+
+func (n *normalizer) text(s string) *valueError {
+	if err := n.charge(sizeString + len(s)); err != nil {
+		return err
+	}
+	if !utf8.ValidString(s) {
+		return errUTF8()
+	}
+	return nil
+}
+
+func (n *normalizer) key(s string) *valueError {
+	if err := n.charge(sizeEntry + len(s)); err != nil {
+		return err
+	}
+	if !utf8.ValidString(s) {
+		return &valueError{codeFormat, "has a key that is not valid UTF-8"}
+	}
+	return nil
+}
+
+func (n *normalizer) number(s json.Number) (any, *valueError) {
+	i, f, isFloat, err := numberOf(s)
+	switch {
+	case err != nil:
+		return nil, err
+	case isFloat:
+		return f, n.charge(sizeNumber)
+	}
+	return i, n.charge(sizeNumber)
+}
+
+// enter charges for a container of count elements, and refuses before anything is allocated for them: each element
+// takes at least min bytes. The elements are charged one by one.
+func (n *normalizer) enter(around, size, count, min int) *valueError {
+	if around >= n.depth {
+		return n.tooDeep()
+	}
+	if err := n.charge(size); err != nil {
+		return err
+	}
+	if count > n.left/min {
+		return n.tooBig()
+	}
+	return nil
+}
+
+func (n *normalizer) object(m map[string]any, around int) (any, *valueError) {
+	if err := n.enter(around, sizeMap, len(m), sizeEntry+sizeSlot); err != nil {
+		return nil, err
+	}
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		if err := n.key(k); err != nil {
+			return nil, err
+		}
+		c, err := n.value(v, around+1)
+		if err != nil {
+			return nil, err
+		}
+		out[k] = c
+	}
+	return out, nil
+}
+
+func (n *normalizer) array(s []any, around int) (any, *valueError) {
+	if err := n.enter(around, sizeSlice, len(s), sizeSlot); err != nil {
+		return nil, err
+	}
+	out := make([]any, len(s))
+	for i, v := range s {
+		c, err := n.value(v, around+1)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = c
+	}
+	return out, nil
+}
+
+// reflected takes every type that value has no case for.
+func (n *normalizer) reflected(rv reflect.Value, around int) (any, *valueError) {
+	rv, ok := indirect(rv)
+	if !ok {
+		return nil, n.tooDeep()
+	}
+	if !rv.IsValid() {
+		return nil, n.charge(sizeSlot)
+	}
+	t := rv.Type()
+	if t == objectType || t == arrayType {
+		return n.value(rv.Interface(), around)
+	}
+	switch rv.Kind() {
+	case reflect.Map:
+		if t.Key().Kind() == reflect.String {
+			return n.reflectedMap(rv, around)
+		}
+	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() != reflect.Uint8 {
+			return n.reflectedList(rv, around)
+		}
+		if err := n.charge(sizeBytes + rv.Len()); err != nil { // before basic copies an array
+			return nil, err
+		}
+		return copyBytes(rv), nil
+	case reflect.Struct:
+		if !t.ConvertibleTo(timeType) {
+			return n.reflectedStruct(rv, around)
+		}
+	}
+	if v, ok := basic(rv); ok {
+		if u, ok := v.(uint64); ok {
+			i, err := fromUint(u)
+			if err != nil {
+				return nil, err
+			}
+			v = i
+		}
+		return n.value(v, around)
+	}
+	return nil, &valueError{codeType, "cannot hold a " + t.String()}
+}
+
+func (n *normalizer) reflectedMap(rv reflect.Value, around int) (any, *valueError) {
+	if err := n.enter(around, sizeMap, rv.Len(), sizeEntry+sizeSlot); err != nil {
+		return nil, err
+	}
+	out := make(map[string]any, rv.Len())
+	for iter := rv.MapRange(); iter.Next(); {
+		k := iter.Key().String()
+		if err := n.key(k); err != nil {
+			return nil, err
+		}
+		c, err := n.reflected(iter.Value(), around+1)
+		if err != nil {
+			return nil, err
+		}
+		out[k] = c
+	}
+	return out, nil
+}
+
+func (n *normalizer) reflectedList(rv reflect.Value, around int) (any, *valueError) {
+	if err := n.enter(around, sizeSlice, rv.Len(), sizeSlot); err != nil {
+		return nil, err
+	}
+	out := make([]any, rv.Len())
+	for i := range out {
+		c, err := n.reflected(rv.Index(i), around+1)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = c
+	}
+	return out, nil
+}
+
+func (n *normalizer) reflectedStruct(rv reflect.Value, around int) (any, *valueError) {
+	plan := planOf(rv.Type())
+	if plan.opaque {
+		return nil, &valueError{codeType, "cannot hold a " + rv.Type().String() + ": it has no exported fields"}
+	}
+	if err := n.enter(around, sizeMap, 0, 1); err != nil {
+		return nil, err
+	}
+	out := make(map[string]any, len(plan.fields))
+	for _, f := range plan.fields {
+		fv, ok := fieldByIndex(rv, f.index)
+		if !ok {
+			continue
+		}
+		if err := n.key(f.name); err != nil {
+			return nil, err
+		}
+		c, err := n.reflected(fv, around+1)
+		if err != nil {
+			return nil, err
+		}
+		out[f.name] = c
+	}
+	return out, nil
+}
+
+// indirect follows pointers and interfaces. A nil one gives the zero reflect.Value, a cycle false.
+func indirect(rv reflect.Value) (reflect.Value, bool) {
+	for range maxPointers {
+		if k := rv.Kind(); k != reflect.Pointer && k != reflect.Interface {
+			return rv, true
+		}
+		rv = rv.Elem()
+	}
+	return reflect.Value{}, false
+}
+
+// basic returns the scalar in rv as the plain type of its kind: string, json.Number, bool, int64, uint64, float64,
+// time.Time or []byte (a copy of an array, a slice as it is).
+func basic(rv reflect.Value) (any, bool) {
+	t := rv.Type()
+	switch rv.Kind() {
+	case reflect.String:
+		if t == numberType {
+			return json.Number(rv.String()), true
+		}
+		return rv.String(), true
+	case reflect.Bool:
+		return rv.Bool(), true
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return rv.Int(), true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return rv.Uint(), true
+	case reflect.Float32, reflect.Float64:
+		return rv.Float(), true
+	case reflect.Struct:
+		if t.ConvertibleTo(timeType) {
+			return rv.Convert(timeType).Interface(), true
+		}
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return rv.Bytes(), true
+		}
+	case reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return copyBytes(rv), true
+		}
+	}
+	return nil, false
+}
+
+// copyBytes copies a slice or an array of a byte kind.
+func copyBytes(rv reflect.Value) []byte {
+	if rv.Kind() == reflect.Array && !rv.CanAddr() {
+		p := reflect.New(rv.Type()).Elem()
+		p.Set(rv)
+		return p.Bytes()
+	}
+	return cloneBytes(rv.Bytes())
+}
+
+func cloneBytes(b []byte) []byte {
+	return append(make([]byte, 0, len(b)), b...)
+}
+
+// structPlan says how a struct type becomes a map.
+type structPlan struct {
+	fields []structField
+	opaque bool // only unexported fields: an empty map would lose the value silently
+}
+
+type structField struct {
+	name   string
+	index  []int
+	tagged bool
+}
+
+// structPlans remembers the plan of each reflect.Type. It is package state against the style guide: a pure memo, as
+// encoding/json has it, that no caller can observe.
+var structPlans sync.Map
+
+func planOf(t reflect.Type) structPlan {
+	if p, ok := structPlans.Load(t); ok {
+		return p.(structPlan)
+	}
+	p := newStructPlan(t)
+	structPlans.Store(t, p)
+	return p
+}
+
+// embedded is a struct type whose fields are promoted, and the path to it.
+type embedded struct {
+	t     reflect.Type
+	index []int
+}
+
+// newStructPlan follows the rules of encoding/json, one level of embedding after the other: a shallower field hides a
+// deeper one of the same name; at one level a tagged field wins, else all of that name are left out.
+func newStructPlan(t reflect.Type) structPlan {
+	var p structPlan
+	hidden := false // an unexported field was passed over
+	visited := map[reflect.Type]bool{}
+	names := map[string]bool{}
+	for level := []embedded{{t: t}}; len(level) > 0; {
+		var found []structField
+		var next []embedded
+		for _, e := range level {
+			visited[e.t] = true
+			for i := range e.t.NumField() {
+				f := e.t.Field(i)
+				index := append(e.index[:len(e.index):len(e.index)], i)
+				name, tagged, promote := fieldName(f)
+				switch {
+				case promote != nil:
+					next = append(next, embedded{promote, index})
+				case name != "":
+					found = append(found, structField{name, index, tagged})
+				case !f.IsExported():
+					hidden = true
+				}
+			}
+		}
+		p.fields = append(p.fields, dominant(found, names)...)
+		level = level[:0]
+		for _, e := range next {
+			if !visited[e.t] {
+				level = append(level, e)
+			}
+		}
+	}
+	p.opaque = hidden && len(p.fields) == 0
+	return p
+}
+
+// fieldName returns the key of a field, or "" for one that is left out, or the struct type whose fields stand in for it.
+func fieldName(f reflect.StructField) (name string, tagged bool, promote reflect.Type) {
+	tag := f.Tag.Get("json")
+	if tag == "-" {
+		return "", false, nil
+	}
+	name, _, _ = strings.Cut(tag, ",")
+	if !utf8.ValidString(name) {
+		name = ""
+	}
+	t := f.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	inner := f.Anonymous && t.Kind() == reflect.Struct && !t.ConvertibleTo(timeType)
+	switch {
+	case inner && name == "":
+		return "", false, t
+	case !f.IsExported():
+		return "", false, nil
+	case name != "":
+		return name, true, nil
+	}
+	return f.Name, false, nil
+}
+
+// dominant returns the fields of one level that get their name, and adds all names to those taken.
+func dominant(found []structField, names map[string]bool) []structField {
+	type count struct{ all, tagged int }
+	counts := map[string]count{}
+	for _, f := range found {
+		c := counts[f.name]
+		c.all++
+		if f.tagged {
+			c.tagged++
+		}
+		counts[f.name] = c
+	}
+	var out []structField
+	for _, f := range found {
+		c := counts[f.name]
+		if !names[f.name] && (c.all == 1 || c.tagged == 1 && f.tagged) {
+			out = append(out, f)
+		}
+	}
+	for name := range counts {
+		names[name] = true
+	}
+	return out
+}
+
+// fieldByIndex is reflect.Value.FieldByIndex, but false instead of a panic behind a nil embedded pointer.
+func fieldByIndex(rv reflect.Value, index []int) (reflect.Value, bool) {
+	for _, i := range index {
+		if rv.Kind() == reflect.Pointer {
+			if rv.IsNil() {
+				return reflect.Value{}, false
+			}
+			rv = rv.Elem()
+		}
+		rv = rv.Field(i)
+	}
+	return rv, true
+}
+
+// cloneValue returns a deep copy of a canonical value. Scalars are immutable and returned as they are.
+func cloneValue(v any) any {
+	switch x := v.(type) {
+	case []byte:
+		return cloneBytes(x)
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k, e := range x {
+			out[k] = cloneValue(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(x))
+		for i, e := range x {
+			out[i] = cloneValue(e)
+		}
+		return out
+	}
+	return v
+}
+
+// equalValues is deep equality of canonical values. Numbers are compared by their exact value, whatever their types.
+func equalValues(a, b any) bool {
+	switch x := a.(type) {
+	case nil:
+		return b == nil
+	case string:
+		y, ok := b.(string)
+		return ok && x == y
+	case bool:
+		y, ok := b.(bool)
+		return ok && x == y
+	case int64:
+		switch y := b.(type) {
+		case int64:
+			return x == y
+		case float64:
+			return equalIntFloat(x, y)
+		}
+	case float64:
+		switch y := b.(type) {
+		case int64:
+			return equalIntFloat(y, x)
+		case float64:
+			return x == y
+		}
+	case time.Time:
+		y, ok := b.(time.Time)
+		return ok && x.Equal(y)
+	case []byte:
+		y, ok := b.([]byte)
+		return ok && string(x) == string(y)
+	case map[string]any:
+		y, ok := b.(map[string]any)
+		return ok && equalObjects(x, y)
+	case []any:
+		y, ok := b.([]any)
+		return ok && equalArrays(x, y)
+	}
+	return false
+}
+
+func equalObjects(a, b map[string]any) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, x := range a {
+		y, ok := b[k]
+		if !ok || !equalValues(x, y) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalArrays(a, b []any) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i, x := range a {
+		if !equalValues(x, b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// equalIntFloat compares as integers: as floats, 2^53+1 would equal 2^53.
+func equalIntFloat(i int64, f float64) bool {
+	return inInt64(f) && int64(f) == i && f == math.Trunc(f)
+}
+
+// inInt64 reports whether f, cut to its whole part, fits; 2^63 is exact as a float64, 2^63-1 is not.
+func inInt64(f float64) bool { return f >= -(1<<63) && f < 1<<63 }
+
+// Estimated bytes of canonical values on a 64-bit machine: the interface that holds them, and what it points to.
+const (
+	sizeSlot   = 16
+	sizeNumber = sizeSlot + 8
+	sizeString = sizeSlot + 16
+	sizeTime   = sizeSlot + 24
+	sizeBytes  = sizeSlot + 24
+	sizeSlice  = sizeSlot + 24
+	sizeMap    = sizeSlot + 48
+	sizeEntry  = 24 // a key and its share of the table; the value is counted beside it
+)
+
+// sizeOf estimates the bytes of a canonical value, shared strings counted each time.
+func sizeOf(v any) int {
+	switch x := v.(type) {
+	case int64, float64:
+		return sizeNumber
+	case string:
+		return sizeString + len(x)
+	case time.Time:
+		return sizeTime
+	case []byte:
+		return sizeBytes + len(x)
+	case map[string]any:
+		size := sizeMap
+		for k, e := range x {
+			size += sizeEntry + len(k) + sizeOf(e)
+		}
+		return size
+	case []any:
+		size := sizeSlice
+		for _, e := range x {
+			size += sizeOf(e)
+		}
+		return size
+	}
+	return sizeSlot
+}
+
+// The conversions below take a scalar of any Go type. The usual types go through a switch; named types and pointers
+// are reduced to those once, by reflection. A nil pointer is null, and refused like any other wrong type.
+
+// reduce returns the plain value behind a pointer or a named type, and false where there is nothing more to reduce.
+func reduce(v any) (any, bool) {
+	rv, ok := indirect(reflect.ValueOf(v))
+	if !ok || !rv.IsValid() {
+		return nil, false
+	}
+	b, ok := basic(rv)
+	if !ok || reflect.TypeOf(b) == reflect.TypeOf(v) {
+		return nil, false
+	}
+	return b, true
+}
+
+// toString takes string kinds only; a json.Number is a number.
+func toString(v any) (string, *valueError) {
+	s, ok := v.(string)
+	if !ok {
+		r, _ := reduce(v)
+		if s, ok = r.(string); !ok {
+			return "", errWant("a string", v)
+		}
+	}
+	if !utf8.ValidString(s) {
+		return "", errUTF8()
+	}
+	return s, nil
+}
+
+func toBool(v any) (bool, *valueError) {
+	b, ok := v.(bool)
+	if !ok {
+		r, _ := reduce(v)
+		if b, ok = r.(bool); !ok {
+			return false, errWant("a bool", v)
+		}
+	}
+	return b, nil
+}
+
+// toInt takes integers, and floats and json.Numbers whose value is a whole number ("1e3" is one).
+func toInt(v any) (int64, *valueError) {
+	switch x := v.(type) {
+	case int:
+		return int64(x), nil
+	case int64:
+		return x, nil
+	case int32:
+		return int64(x), nil
+	case uint64:
+		return fromUint(x)
+	case float64:
+		return fromWhole(x)
+	case json.Number:
+		d, err := parseDecimal(string(x))
+		if err != nil {
+			return 0, err
+		}
+		return d.int64()
+	}
+	if r, ok := reduce(v); ok {
+		return toInt(r)
+	}
+	return 0, errWant("an integer", v)
+}
+
+// toFloat takes floats, integers that a float64 holds exactly, and json.Numbers. These are rounded, however they are
+// written: encoding/json writes the float64 nearest to 1234567890123456789 with no point, in digits that are not exact.
+func toFloat(v any) (float64, *valueError) {
+	if s, ok := v.(json.Number); ok {
+		if _, err := parseDecimal(string(s)); err != nil {
+			return 0, err
+		}
+		return parseFloat(s)
+	}
+	i, f, isFloat, err := toNumber(v)
+	if err != nil || isFloat {
+		return f, err
+	}
+	if f = float64(i); !equalIntFloat(i, f) {
+		return 0, &valueError{codeType, "is an integer that a float64 cannot hold exactly"}
+	}
+	return f, nil
+}
+
+// toNumber takes any number as it is: integers as i, floats, whole or not, as f. A json.Number is an integer if it is
+// written as one and fits.
+func toNumber(v any) (i int64, f float64, isFloat bool, err *valueError) {
+	switch x := v.(type) {
+	case int:
+		return int64(x), 0, false, nil
+	case int64:
+		return x, 0, false, nil
+	case int32:
+		return int64(x), 0, false, nil
+	case uint64:
+		i, err = fromUint(x)
+		return i, 0, false, err
+	case float64:
+		if math.IsNaN(x) {
+			return 0, 0, true, errNaN()
+		}
+		return 0, x, true, nil
+	case json.Number:
+		return numberOf(x)
+	}
+	if r, ok := reduce(v); ok {
+		return toNumber(r)
+	}
+	return 0, 0, false, errWant("a number", v)
+}
+
+// toTime takes a time.Time, an RFC 3339 date-time, a date alone as its midnight in UTC, or Unix milliseconds.
+func toTime(v any) (time.Time, *valueError) {
+	switch x := v.(type) {
+	case time.Time:
+		return canonicalTime(x)
+	case string:
+		t, ok := parseISODate(x)
+		if !ok {
+			return time.Time{}, &valueError{codeFormat, "is not an ISO 8601 date"}
+		}
+		return canonicalTime(t)
+	case int, int64, int32, uint64, float64, json.Number:
+		ms, err := toInt(v)
+		switch {
+		case err != nil && err.code != codeMax:
+			return time.Time{}, err
+		case err != nil, ms < minMillis, ms > maxMillis: // UnixMilli would wrap the year around
+			return time.Time{}, errYear()
+		}
+		return time.UnixMilli(ms).UTC(), nil
+	}
+	if r, ok := reduce(v); ok {
+		return toTime(r)
+	}
+	return time.Time{}, errWant("a date", v)
+}
+
+// Unix milliseconds of 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z.
+const minMillis, maxMillis = -62_135_596_800_000, 253_402_300_799_999
+
+// canonicalTime returns t in UTC, which also strips the monotonic clock.
+func canonicalTime(t time.Time) (time.Time, *valueError) {
+	t = t.UTC()
+	if y := t.Year(); y < 1 || y > 9999 {
+		return time.Time{}, errYear()
+	}
+	return t, nil
+}
+
+// strictBase64 and the refusal of line ends, which it would skip, make one string per value.
+var strictBase64 = base64.StdEncoding.Strict()
+
+// toBytes takes bytes, which it copies, or standard padded base64, as encoding/json writes them.
+func toBytes(v any) ([]byte, *valueError) {
+	switch x := v.(type) {
+	case []byte:
+		return cloneBytes(x), nil
+	case string:
+		if strings.ContainsAny(x, "\r\n") {
+			return nil, errBase64()
+		}
+		b, err := strictBase64.DecodeString(x)
+		if err != nil {
+			return nil, errBase64()
+		}
+		return b, nil
+	}
+	if r, ok := reduce(v); ok {
+		return toBytes(r)
+	}
+	return nil, errWant("bytes", v)
+}
+
+func errBase64() *valueError { return &valueError{codeFormat, "is not standard base64"} }
+
+func fromUint(u uint64) (int64, *valueError) {
+	if u > math.MaxInt64 {
+		return 0, errIntRange()
+	}
+	return int64(u), nil
+}
+
+func fromWhole(f float64) (int64, *valueError) {
+	switch {
+	case math.IsNaN(f):
+		return 0, errNaN()
+	case f != math.Trunc(f):
+		return 0, errFraction()
+	case !inInt64(f):
+		return 0, errIntRange()
+	}
+	return int64(f), nil
+}
+
+func errFraction() *valueError {
+	return &valueError{codeType, "must be an integer, got a number with a fraction"}
+}
+
+// numberOf reads a json.Number: an int64 if it is written as an integer and fits, else a float64.
+func numberOf(s json.Number) (i int64, f float64, isFloat bool, err *valueError) {
+	d, err := parseDecimal(string(s))
+	if err != nil {
+		return 0, 0, false, err
+	}
+	if d.frac == "" && d.exp == "" {
+		if i, err := d.int64(); err == nil {
+			return i, 0, false, nil
+		}
+	}
+	f, err = parseFloat(s)
+	return 0, f, true, err
+}
+
+// parseFloat rounds a number whose syntax parseDecimal has accepted.
+func parseFloat(s json.Number) (float64, *valueError) {
+	f, err := strconv.ParseFloat(string(s), 64)
+	if err != nil {
+		return 0, &valueError{codeMax, "is out of float64 range"}
+	}
+	return f, nil
+}
+
+// decimal is a number in the syntax of JSON (RFC 8259 section 6), cut into its parts.
+type decimal struct {
+	neg              bool
+	whole, frac, exp string
+}
+
+// parseDecimal is stricter than strconv, which takes "inf", "0x1p4" and "1_000".
+func parseDecimal(s string) (d decimal, err *valueError) {
+	rest, neg := strings.CutPrefix(s, "-")
+	d.neg = neg
+	d.whole, rest = cutDigits(rest)
+	if d.whole == "" || d.whole[0] == '0' && len(d.whole) > 1 {
+		return d, errNumber()
+	}
+	if r, ok := strings.CutPrefix(rest, "."); ok {
+		if d.frac, rest = cutDigits(r); d.frac == "" {
+			return d, errNumber()
+		}
+	}
+	if rest != "" && rest[0]|0x20 == 'e' {
+		rest = rest[1:]
+		sign := 0
+		if rest != "" && (rest[0] == '+' || rest[0] == '-') {
+			sign = 1
+		}
+		digits, r := cutDigits(rest[sign:])
+		if digits == "" {
+			return d, errNumber()
+		}
+		d.exp, rest = rest[:sign+len(digits)], r
+	}
+	if rest != "" {
+		return d, errNumber()
+	}
+	return d, nil
+}
+
+func errNumber() *valueError { return &valueError{codeFormat, "is not a JSON number"} }
+
+func cutDigits(s string) (digits, rest string) {
+	n := 0
+	for n < len(s) && isDigit(s[n]) {
+		n++
+	}
+	return s[:n], s[n:]
+}
+
+// int64 returns the exact value if it is whole; through a float64, 9007199254740993.0 would lose its last digit.
+func (d decimal) int64() (int64, *valueError) {
+	whole, frac := strings.TrimLeft(d.whole, "0"), strings.TrimRight(d.frac, "0")
+	if whole == "" && frac == "" {
+		return 0, nil
+	}
+	exp := 0
+	if d.exp != "" {
+		exp, _ = strconv.Atoi(d.exp) // out of range, it returns the nearest int
+		exp = max(min(exp, math.MaxInt32), math.MinInt32)
+	}
+	if frac == "" {
+		trimmed := strings.TrimRight(whole, "0")
+		exp += len(whole) - len(trimmed)
+		whole = trimmed
+	}
+	exp -= len(frac)
+	if whole == "" {
+		frac = strings.TrimLeft(frac, "0")
+	}
+	switch {
+	case exp < 0:
+		return 0, errFraction()
+	case exp > 19 || len(whole)+len(frac)+exp > 19:
+		return 0, errIntRange()
+	}
+	var u uint64 // 19 digits fit
+	for _, digits := range [...]string{whole, frac} {
+		for i := range len(digits) {
+			u = u*10 + uint64(digits[i]-'0')
+		}
+	}
+	for range exp {
+		u *= 10
+	}
+	if d.neg && u == 1<<63 {
+		return math.MinInt64, nil
+	}
+	i, err := fromUint(u)
+	if d.neg {
+		i = -i
+	}
+	return i, err
+}
+
+// typeName names the type of v in the words of JSON where there is one, else in Go's.
+func typeName(v any) string {
+	rv, ok := indirect(reflect.ValueOf(v))
+	if !ok {
+		return fmt.Sprintf("%T", v)
+	}
+	if !rv.IsValid() {
+		return "null"
+	}
+	if b, ok := basic(rv); ok {
+		switch b.(type) {
+		case string:
+			return "string"
+		case bool:
+			return "bool"
+		case time.Time:
+			return "date"
+		case []byte:
+			return "bytes"
+		}
+		return "number"
+	}
+	switch t := rv.Type(); {
+	case t.Kind() == reflect.Slice, t.Kind() == reflect.Array:
+		return "array"
+	case t.Kind() == reflect.Struct, t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
+		return "object"
+	default:
+		return t.String()
+	}
+}
