@@ -44,7 +44,7 @@ func newBucket(st *Store, id uint32, name string, def Definition, sh *shape) *bu
 	return b
 }
 
-func (sh *shape) textKey() bool { return sh.slots[sh.key].kind == memString }
+func (sh *shape) textKey() bool { return sh.keyText }
 
 // gone is the error of a bucket that takes no more requests.
 func (b *bucket) gone() error {
@@ -482,22 +482,22 @@ func (h *Bucket) Clear(ctx context.Context) error {
 
 // Where returns a query for the records that match all filters.
 func (h *Bucket) Where(filters ...Filter) *Query[Record] {
-	return &Query[Record]{b: h.b, at: h.at, decode: h.record, filters: filters}
+	return newQuery(h.b, h.at, decoder[Record]{make: h.record}, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys
 // if the bucket is defined so. It sees one state from beginning to end, whatever
 // is written meanwhile, by the loop's body too.
-func (h *Bucket) All() iter.Seq[Record] { return h.Where().seq() }
+func (h *Bucket) All() iter.Seq[Record] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
 func (h *Bucket) FindOne(filters ...Filter) (Record, bool, error) { return h.Where(filters...).First() }
 
 // Count returns the number of records that match all filters.
-func (h *Bucket) Count(filters ...Filter) (int, error) { return h.Where(filters...).Count() }
+func (h *Bucket) Count(filters ...Filter) (int, error) { return h.b.count(h.at, filters) }
 
 // First returns the first n records of the bucket's order.
-func (h *Bucket) First(n int) ([]Record, error) { return h.Where().head(n) }
+func (h *Bucket) First(n int) ([]Record, error) { return h.Where().some(n, false) }
 
 // Last returns the last n records, in the bucket's order.
-func (h *Bucket) Last(n int) ([]Record, error) { return h.Where().tail(n) }
+func (h *Bucket) Last(n int) ([]Record, error) { return h.Where().some(n, true) }

@@ -2,9 +2,10 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
-	"unsafe"
 
+	"github.com/noex-go/store/internal/keyenc"
 	"github.com/noex-go/store/internal/table"
 )
 
@@ -63,16 +64,27 @@ func (c *cond) test(v *table.Version) bool {
 	return equalValues(s.peek(v), c.want)
 }
 
-// plan is how a query finds its records.
+// plan is how a query finds its records. It is a value: what a closure keeps is
+// a copy, so that a count needs no heap.
 type plan struct {
 	b      *bucket
 	access access
-	index  int        // accessIndex, accessPrefix
-	key    table.Key  // accessIndex: the key; accessPrefix: the first key
-	next   *table.Key // accessPrefix: the first key after those with the prefix
-	text   string     // accessKey
+	n      int       // conditions left to test, in few or more
+	index  int       // accessIndex, accessPrefix
+	key    table.Key // accessIndex: the key; accessPrefix: the first key
+	end    table.Key // accessPrefix: the first key after those with the prefix
+	noEnd  bool      // accessPrefix: there is none
+	text   string    // accessKey
 	word   int64
-	conds  []cond // what is left to test
+	few    [4]cond
+	more   []cond
+}
+
+func (p *plan) cond(i int) *cond {
+	if p.more != nil {
+		return &p.more[i]
+	}
+	return &p.few[i]
 }
 
 type access uint8
@@ -94,7 +106,11 @@ func (b *bucket) compile(filters []Filter) (plan, error) {
 		return p, b.fail("query", Key{}, ErrBucketNotDefined)
 	}
 	sh := b.shape
-	for _, f := range filters {
+	if len(filters) > len(p.few) {
+		p.more = make([]cond, len(filters))
+	}
+	for i := range filters {
+		f := &filters[i]
 		pos, ok := sh.byName[f.field]
 		if !ok {
 			return p, &QueryError{b.name, f.field, "is not in the schema"}
@@ -104,9 +120,9 @@ func (b *bucket) compile(filters []Filter) (plan, error) {
 		if err != nil {
 			return p, &QueryError{b.name, f.field, fmt.Sprintf("has type %s: the value to compare with %s", s.typ, err.msg)}
 		}
-		p.conds = append(p.conds, cond{s, want})
+		*p.cond(i) = cond{s, want}
 	}
-	if len(p.conds) > 0 {
+	if p.n = len(filters); p.n > 0 {
 		p.choose()
 	}
 	return p, nil
@@ -114,9 +130,9 @@ func (b *bucket) compile(filters []Filter) (plan, error) {
 
 // eq returns the value that the conditions ask of a field.
 func (p *plan) eq(pos int) (any, bool) {
-	for i := range p.conds {
-		if p.conds[i].slot.pos == pos {
-			return p.conds[i].want, p.conds[i].want != nil
+	for i := range p.n {
+		if c := p.cond(i); c.slot.pos == pos {
+			return c.want, c.want != nil
 		}
 	}
 	return nil, false
@@ -131,6 +147,7 @@ func (p *plan) choose() {
 		} else {
 			p.word = want.(int64)
 		}
+		p.answered([]int{sh.key})
 		return
 	}
 	best, covered := -1, 0
@@ -154,7 +171,14 @@ func (p *plan) choose() {
 		return
 	}
 	ix := &sh.indexes[best]
-	values := make([]any, 0, len(ix.fields))
+	p.index, p.access = best, accessIndex
+	if len(ix.fields) == 1 {
+		want, _ := p.eq(ix.fields[0])
+		p.key = ix.single(want)
+		p.answered(ix.fields[:1])
+		return
+	}
+	var values []any
 	for _, f := range ix.fields {
 		want, ok := p.eq(f)
 		if !ok {
@@ -162,41 +186,48 @@ func (p *plan) choose() {
 		}
 		values = append(values, want)
 	}
-	p.index, p.key = best, ix.key(values)
-	p.access = accessIndex
+	p.key = ix.prefix(values)
 	if len(values) < len(ix.fields) {
 		p.access = accessPrefix
-		p.next = prefixEnd(p.key)
+		end := keyenc.Successor([]byte(p.key.Text))
+		p.end, p.noEnd = table.Key{Text: string(end)}, end == nil
 	}
-	// What the index answers need not be tested again, unless two conditions
-	// name one field.
-	rest := p.conds[:0]
-	seen := map[int]bool{}
-	for _, c := range p.conds {
-		used := false
-		for _, f := range ix.fields[:len(values)] {
-			used = used || f == c.slot.pos
+	p.answered(ix.fields[:len(values)])
+}
+
+// answered drops the conditions that the index answers: one for each of its
+// fields, the first; a second one on the same field is still to be tested.
+func (p *plan) answered(fields []int) {
+	n := 0
+	for i := range p.n {
+		c := *p.cond(i)
+		first := slices.Contains(fields, c.slot.pos)
+		for j := range i {
+			first = first && p.cond(j).slot.pos != c.slot.pos
 		}
-		if !used || seen[c.slot.pos] {
-			rest = append(rest, c)
+		if !first {
+			*p.cond(n) = c
+			n++
 		}
-		seen[c.slot.pos] = true
 	}
-	p.conds = rest
+	p.n = n
+}
+
+// passes reports whether a version meets the conditions that are left.
+func (p *plan) passes(v *table.Version) bool {
+	for i := range p.n {
+		if !p.cond(i).test(v) {
+			return false
+		}
+	}
+	return true
 }
 
 // each calls yield with the matching records that a view sees.
-func (p *plan) each(v table.View, yield func(*table.Version) bool) {
-	if len(p.conds) > 0 {
+func (p plan) each(v table.View, yield func(*table.Version) bool) {
+	if p.n > 0 {
 		inner := yield
-		yield = func(u *table.Version) bool {
-			for i := range p.conds {
-				if !p.conds[i].test(u) {
-					return true
-				}
-			}
-			return inner(u)
-		}
+		yield = func(u *table.Version) bool { return !p.passes(u) || inner(u) }
 	}
 	switch p.access {
 	case accessAll:
@@ -206,26 +237,25 @@ func (p *plan) each(v table.View, yield func(*table.Version) bool) {
 			v.Scan(yield)
 		}
 	case accessKey:
-		u := v.GetWord(p.word)
-		if p.b.shape.textKey() {
-			u = v.GetText(p.text)
-		}
-		if u != nil {
+		if u := p.byKey(v); u != nil {
 			yield(u)
 		}
 	case accessIndex:
 		v.Lookup(p.index, p.key, yield)
 	case accessPrefix:
-		g := table.Range{Lo: p.key, NoHi: p.next == nil}
-		if p.next != nil {
-			g.Hi = *p.next
-		}
-		v.Range(p.index, g, false, yield)
+		v.Range(p.index, table.Range{Lo: p.key, Hi: p.end, NoHi: p.noEnd}, false, yield)
 	}
 }
 
+func (p *plan) byKey(v table.View) *table.Version {
+	if p.b.shape.textKey() {
+		return v.GetText(p.text)
+	}
+	return v.GetWord(p.word)
+}
+
 // back is each for a plan that scans, from the last record to the first.
-func (p *plan) back(v table.View, yield func(*table.Version) bool) {
+func (p plan) back(v table.View, yield func(*table.Version) bool) {
 	if p.b.def.Ordered {
 		v.Range(0, table.Range{NoLo: true, NoHi: true}, true, yield)
 	} else {
@@ -236,7 +266,7 @@ func (p *plan) back(v table.View, yield func(*table.Version) bool) {
 // count returns the number of matching records, from counters where they have
 // the answer.
 func (p *plan) count(v table.View) int {
-	if len(p.conds) == 0 {
+	if p.n == 0 {
 		switch p.access {
 		case accessAll:
 			return v.Count()
@@ -244,9 +274,11 @@ func (p *plan) count(v table.View) int {
 			return v.CountKey(p.index, p.key)
 		}
 	}
+	return p.countEach(v)
+}
+
+func (p plan) countEach(v table.View) int {
 	n := 0
 	p.each(v, func(*table.Version) bool { n++; return true })
 	return n
 }
-
-func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -5,102 +5,136 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/noex-go/store/internal/keyenc"
 	"github.com/noex-go/store/internal/table"
 )
 
 // Query is a question to a bucket: filters, and the handle's state to read. It
-// is immutable; each method that answers reads one committed state, at the time
-// of the call or that of the handle's snapshot. It is safe for concurrent use.
+// is immutable and compiled when it is made; an error in it comes out of the
+// method that answers. Each of those reads one committed state, that of the time
+// of the call or of the handle's snapshot. It is safe for concurrent use.
 type Query[R any] struct {
 	b       *bucket
 	at      *Snapshot
-	decode  func(*table.Version) R
+	dec     decoder[R]
 	filters []Filter
+	plan    plan
+	err     error
 }
 
-// open compiles the query and pins the state that it reads.
-func (q *Query[R]) open() (plan, table.View, table.Pin, error) {
-	p, err := q.b.compile(q.filters)
-	if err != nil {
-		return p, table.View{}, table.Pin{}, err
-	}
+// decoder makes results of versions.
+type decoder[R any] struct {
+	make func(*table.Version) R
+	// plain: an R lies at off, and copying it is all.
+	plain bool
+	off   uintptr
+}
+
+func newQuery[R any](b *bucket, at *Snapshot, dec decoder[R], filters []Filter) *Query[R] {
+	q := &Query[R]{b: b, at: at, dec: dec, filters: filters}
+	q.plan, q.err = b.compile(filters)
+	return q
+}
+
+// pinFor pins the state that a handle reads.
+func (b *bucket) pinFor(at *Snapshot) (table.View, table.Pin, error) {
 	var pin table.Pin
-	if q.at == nil {
-		pin = q.b.store.pins.Acquire()
-	} else {
-		if q.at.closed.Load() {
-			return p, table.View{}, pin, q.b.fail("query", Key{}, ErrSnapshotClosed)
-		}
-		pin = q.b.store.pins.Hold(q.at.pin) // the snapshot may be closed meanwhile
+	switch {
+	case b.dropped.Load():
+		return table.View{}, pin, b.fail("query", Key{}, ErrBucketNotDefined)
+	case at == nil:
+		pin = b.store.pins.Acquire()
+	case at.closed.Load():
+		return table.View{}, pin, b.fail("query", Key{}, ErrSnapshotClosed)
+	default:
+		pin = b.store.pins.Hold(at.pin) // the snapshot may be closed meanwhile
 	}
-	return p, q.b.table.At(pin.Seq), pin, nil
+	return b.table.At(pin.Seq), pin, nil
+}
+
+func (q *Query[R]) open() (table.View, table.Pin, error) {
+	if q.err != nil {
+		return table.View{}, table.Pin{}, q.err
+	}
+	return q.b.pinFor(q.at)
 }
 
 // Where returns the query narrowed by further filters.
 func (q *Query[R]) Where(filters ...Filter) *Query[R] {
-	n := *q
-	n.filters = slices.Concat(q.filters, filters)
-	return &n
+	return newQuery(q.b, q.at, q.dec, slices.Concat(q.filters, filters))
 }
 
-// All returns the matching records in the bucket's order.
+// All returns the matching records in the bucket's order; where an index of
+// several fields finds them by the first ones, in that index's order.
 func (q *Query[R]) All() ([]R, error) {
-	p, view, pin, err := q.open()
+	view, pin, err := q.open()
 	if err != nil {
 		return nil, err
 	}
 	defer q.b.release(pin)
 	var out []R
-	if len(p.conds) == 0 && (p.access == accessAll || p.access == accessIndex) {
-		out = make([]R, 0, p.count(view))
+	if q.plan.n == 0 && (q.plan.access == accessAll || q.plan.access == accessIndex) {
+		out = make([]R, 0, q.plan.count(view))
 	}
-	p.each(view, func(v *table.Version) bool {
-		out = append(out, q.decode(v))
+	q.plan.each(view, func(v *table.Version) bool {
+		if q.dec.plain {
+			out = append(out, *(*R)(at(v, q.dec.off)))
+		} else {
+			out = append(out, q.dec.make(v))
+		}
 		return true
 	})
 	return out, nil
 }
 
-// Seq iterates over the matching records in the bucket's order, without making
-// a list of them. An error is the only pair that comes.
+// Seq iterates over the records that All returns, without making a list of
+// them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		p, view, pin, err := q.open()
+		view, pin, err := q.open()
 		if err != nil {
 			var none R
 			yield(none, err)
 			return
 		}
 		defer q.b.release(pin)
-		p.each(view, func(v *table.Version) bool { return yield(q.decode(v), nil) })
+		if q.dec.plain {
+			off := q.dec.off
+			q.plan.each(view, func(v *table.Version) bool { return yield(*(*R)(at(v, off)), nil) })
+			return
+		}
+		q.plan.each(view, func(v *table.Version) bool { return yield(q.dec.make(v), nil) })
 	}
 }
 
-// seq is Seq where nothing can fail but the handle: no filter, no error.
-func (q *Query[R]) seq() iter.Seq[R] {
+// all is Seq for a whole bucket, where nothing can fail but the handle.
+func (q *Query[R]) all() iter.Seq[R] {
 	return func(yield func(R) bool) {
 		if q.at != nil {
 			q.at.use()
 		}
-		p, view, pin, err := q.open()
+		view, pin, err := q.open()
 		if err != nil {
 			return // the bucket was dropped: it has no records
 		}
 		defer q.b.release(pin)
-		p.each(view, func(v *table.Version) bool { return yield(q.decode(v)) })
+		if q.dec.plain {
+			off := q.dec.off
+			q.plan.each(view, func(v *table.Version) bool { return yield(*(*R)(at(v, off))) })
+			return
+		}
+		q.plan.each(view, func(v *table.Version) bool { return yield(q.dec.make(v)) })
 	}
 }
 
-// First returns the first matching record.
+// First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	p, view, pin, err := q.open()
+	view, pin, err := q.open()
 	if err != nil {
 		return r, false, err
 	}
 	defer q.b.release(pin)
-	p.each(view, func(v *table.Version) bool {
-		r, ok = q.decode(v), true
+	q.plan.each(view, func(v *table.Version) bool {
+		r, ok = q.dec.make(v), true
 		return false
 	})
 	return r, ok, nil
@@ -109,51 +143,48 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 // Count returns the number of matching records: from a counter where there is
 // no filter, or one index answers it and the state is the newest.
 func (q *Query[R]) Count() (int, error) {
-	p, view, pin, err := q.open()
+	view, pin, err := q.open()
 	if err != nil {
 		return 0, err
 	}
 	defer q.b.release(pin)
+	return q.plan.count(view), nil
+}
+
+// count is Query.Count without making a query.
+func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
+	p, err := b.compile(filters)
+	if err != nil {
+		return 0, err
+	}
+	view, pin, err := b.pinFor(at)
+	if err != nil {
+		return 0, err
+	}
+	defer b.release(pin)
 	return p.count(view), nil
 }
 
-// head returns the first n records of the bucket.
-func (q *Query[R]) head(n int) ([]R, error) {
-	return q.some(n, func(p *plan, view table.View, yield func(*table.Version) bool) { p.each(view, yield) })
-}
-
-// tail returns the last n records of the bucket, in its order.
-func (q *Query[R]) tail(n int) ([]R, error) {
-	out, err := q.some(n, func(p *plan, view table.View, yield func(*table.Version) bool) { p.back(view, yield) })
-	slices.Reverse(out)
-	return out, err
-}
-
-func (q *Query[R]) some(n int, walk func(*plan, table.View, func(*table.Version) bool)) ([]R, error) {
+// some returns the first or the last n records of the bucket, in its order.
+func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if n < 0 {
 		return nil, q.b.fail("query", Key{}, fmt.Errorf("a negative number of records: %d", n))
 	}
-	p, view, pin, err := q.open()
-	if err != nil {
+	view, pin, err := q.open()
+	if err != nil || n == 0 {
 		return nil, err
 	}
 	defer q.b.release(pin)
-	if n == 0 {
-		return nil, nil
-	}
-	out := make([]R, 0, min(n, p.count(view)))
-	walk(&p, view, func(v *table.Version) bool {
-		out = append(out, q.decode(v))
+	out := make([]R, 0, min(n, q.plan.count(view)))
+	take := func(v *table.Version) bool {
+		out = append(out, q.dec.make(v))
 		return len(out) < n
-	})
-	return out, nil
-}
-
-// prefixEnd is the first key after all those that start with k.
-func prefixEnd(k table.Key) *table.Key {
-	end := keyenc.Successor(bytesOf(k.Text))
-	if end == nil {
-		return nil
 	}
-	return &table.Key{Text: string(end)}
+	if last {
+		q.plan.back(view, take)
+		slices.Reverse(out)
+	} else {
+		q.plan.each(view, take)
+	}
+	return out, nil
 }

@@ -352,8 +352,8 @@ func (f *Field) compile(lim limits) (rules, []string) {
 			bad("its default %s", err.msg)
 		} else {
 			r.hasDefault, r.def = true, v
-			if is := r.checkValue(v); is.Code != "" {
-				bad("its default %s", is.Message)
+			if code := r.checkValue(v); code != "" {
+				bad("its default %s", r.describe(code))
 			}
 		}
 	}
@@ -368,9 +368,18 @@ func (l limits) convert(t Type, v any) (any, *valueError) {
 	}
 	switch t {
 	case String:
+		if s, ok := v.(string); ok && utf8.ValidString(s) && len(s) <= l.bytes {
+			return v, nil
+		}
 		s, err := toString(v)
+		if err == nil && len(s) > l.bytes {
+			return nil, errTooLarge(l)
+		}
 		return s, err
 	case Int:
+		if _, ok := v.(int64); ok {
+			return v, nil
+		}
 		i, err := toInt(v)
 		return i, err
 	case Float:
@@ -391,7 +400,7 @@ func (l limits) convert(t Type, v any) (any, *valueError) {
 	case Bytes:
 		b, err := toBytes(v)
 		if err == nil && len(b) > l.bytes {
-			return nil, &valueError{code: string(CodeMax), msg: fmt.Sprintf("is larger than %d bytes", l.bytes)}
+			return nil, errTooLarge(l)
 		}
 		return b, err
 	}
@@ -416,87 +425,79 @@ func (l limits) convert(t Type, v any) (any, *valueError) {
 	return c, nil
 }
 
-// The checks return an issue without Code if the value passes.
+// The checks return the rule that a present value breaks, "" if it passes; what
+// describe says of it is made only then.
 
-func (r *rules) checkText(s string) Issue {
-	if r.plain {
-		return Issue{}
-	}
+func (r *rules) checkText(s string) Code {
 	if r.minLen > 0 || r.maxLen > 0 {
 		// A string has no more runes than bytes and at least a quarter of them.
 		if n := len(s); n < r.minLen || r.maxLen > 0 && n > r.maxLen || n/4 < r.minLen {
-			if is := r.checkLen(utf8.RuneCountInString(s), "characters"); is.Code != "" {
-				return is
+			if code := r.checkLen(utf8.RuneCountInString(s)); code != "" {
+				return code
 			}
 		}
 	}
 	if r.enumText != nil && !slices.Contains(r.enumText, s) {
-		return Issue{Code: CodeEnum, Message: "must be one of " + strings.Join(r.enumText, ", ")}
+		return CodeEnum
 	}
-	if r.format != 0 {
-		ok := false
-		switch r.format {
-		case Email:
-			ok = validEmail(s)
-		case URL:
-			ok = validURL(s)
-		case ISODate:
-			ok = validISODate(s)
+	switch r.format {
+	case Email:
+		if !validEmail(s) {
+			return CodeFormat
 		}
-		if !ok {
-			return Issue{Code: CodeFormat, Message: "is not a valid " + formatNames[r.format]}
+	case URL:
+		if !validURL(s) {
+			return CodeFormat
+		}
+	case ISODate:
+		if !validISODate(s) {
+			return CodeFormat
 		}
 	}
 	if r.pattern != nil && !r.pattern.MatchString(s) {
-		return Issue{Code: CodePattern, Message: "does not match the pattern " + r.patternSrc}
+		return CodePattern
 	}
-	return Issue{}
+	return ""
 }
 
-func (r *rules) checkLen(n int, unit string) Issue {
+func (r *rules) checkLen(n int) Code {
 	if n < r.minLen {
-		return Issue{Code: CodeMinLength, Message: fmt.Sprintf("is shorter than %d %s", r.minLen, unit)}
+		return CodeMinLength
 	}
 	if r.maxLen > 0 && n > r.maxLen {
-		return Issue{Code: CodeMaxLength, Message: fmt.Sprintf("is longer than %d %s", r.maxLen, unit)}
+		return CodeMaxLength
 	}
-	return Issue{}
+	return ""
 }
 
-func (r *rules) checkNumber(n number) Issue {
-	if r.plain {
-		return Issue{}
-	}
+func (r *rules) checkNumber(n number) Code {
 	if r.min != nil && n.compare(r.min.n) < 0 {
-		return Issue{Code: CodeMin, Message: "is less than " + r.min.String()}
+		return CodeMin
 	}
 	if r.max != nil && n.compare(r.max.n) > 0 {
-		return Issue{Code: CodeMax, Message: "is greater than " + r.max.String()}
+		return CodeMax
 	}
 	if r.enum != nil {
 		return r.checkEnum(n.value())
 	}
-	return Issue{}
+	return ""
 }
 
-func (r *rules) checkEnum(v any) Issue {
+func (r *rules) checkEnum(v any) Code {
 	for _, e := range r.enum {
 		if equalValues(e, v) {
-			return Issue{}
+			return ""
 		}
 	}
 	if len(r.enum) == 0 {
-		return Issue{}
+		return ""
 	}
-	names := make([]string, len(r.enum))
-	for i, e := range r.enum {
-		names[i] = fmt.Sprint(e)
-	}
-	return Issue{Code: CodeEnum, Message: "must be one of " + strings.Join(names, ", ")}
+	return CodeEnum
 }
 
 // checkValue checks a canonical value of the rules' type.
-func (r *rules) checkValue(v any) Issue {
+func (r *rules) checkValue(v any) Code {
+	code := Code("")
 	switch v := v.(type) {
 	case string:
 		if r.typ == String {
@@ -507,13 +508,46 @@ func (r *rules) checkValue(v any) Issue {
 	case float64:
 		return r.checkNumber(floatNumber(v))
 	case []byte:
-		if is := r.checkLen(len(v), "bytes"); is.Code != "" {
-			return is
-		}
+		code = r.checkLen(len(v))
 	case []any:
-		if is := r.checkLen(len(v), "elements"); is.Code != "" {
-			return is
-		}
+		code = r.checkLen(len(v))
+	}
+	if code != "" {
+		return code
 	}
 	return r.checkEnum(v)
+}
+
+// describe is the message of a broken rule.
+func (r *rules) describe(code Code) string {
+	unit := "characters"
+	switch r.typ {
+	case Bytes:
+		unit = "bytes"
+	case Array:
+		unit = "elements"
+	}
+	switch code {
+	case CodeRequired:
+		return "is required"
+	case CodeEnum:
+		names := slices.Clone(r.enumText)
+		for _, e := range r.enum {
+			names = append(names, fmt.Sprint(e))
+		}
+		return "must be one of " + strings.Join(names, ", ")
+	case CodeMin:
+		return "is less than " + r.min.String()
+	case CodeMax:
+		return "is greater than " + r.max.String()
+	case CodeMinLength:
+		return fmt.Sprintf("is shorter than %d %s", r.minLen, unit)
+	case CodeMaxLength:
+		return fmt.Sprintf("is longer than %d %s", r.maxLen, unit)
+	case CodeFormat:
+		return "is not a valid " + formatNames[r.format]
+	case CodePattern:
+		return "does not match the pattern " + r.patternSrc
+	}
+	return "breaks the rule " + string(code)
 }

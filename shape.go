@@ -32,6 +32,7 @@ type shape struct {
 	slots   []slot
 	byName  map[string]int
 	key     int // position of the key
+	keyText bool
 	extra   bool
 	lim     limits
 	hide    []region // struct fields outside the schema: zeroed
@@ -158,17 +159,20 @@ func (sh *shape) keyOf(v *table.Version) Key {
 	return IntKey(*(*int64)(at(v, s.off)))
 }
 
-// keyArg turns what a caller passed as a key into one of the bucket's kind.
+// keyArg turns what a caller passed as a key into one of the bucket's kind. It
+// keeps nothing of key, so that a caller's string is not moved to the heap to
+// become an interface.
 func (sh *shape) keyArg(key any) (text string, word int64, ok bool) {
-	if sh.slots[sh.key].kind == memString {
-		switch k := key.(type) {
-		case string:
+	if sh.textKey() {
+		if k, is := key.(string); is {
 			return k, 0, true
-		case Key:
+		}
+		if k, is := key.(Key); is {
 			return k.text, 0, k.kind == keyText
 		}
-		if s, err := toString(key); err == nil {
-			return s, 0, true
+		rv := reflect.ValueOf(key)
+		if rv.Kind() == reflect.String {
+			return rv.String(), 0, true
 		}
 		return "", 0, false
 	}
@@ -180,8 +184,16 @@ func (sh *shape) keyArg(key any) (text string, word int64, ok bool) {
 	case Key:
 		return "", k.word, k.kind == keyWord
 	}
-	if i, err := toInt(key); err == nil {
-		return "", i, true
+	rv := reflect.ValueOf(key)
+	switch rv.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "", rv.Int(), true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		u := rv.Uint()
+		return "", int64(u), u <= math.MaxInt64
+	case reflect.Float32, reflect.Float64: // as JSON brings integers
+		f := rv.Float()
+		return "", int64(f), f == math.Trunc(f) && math.Abs(f) <= 1<<53
 	}
 	return "", 0, false
 }
@@ -354,41 +366,21 @@ func (s *slot) store(v *table.Version, c any) *valueError {
 		if reflect.Zero(s.goType).OverflowInt(i) {
 			return &valueError{string(CodeMax), fmt.Sprintf("does not fit %s", s.goType)}
 		}
-		switch s.size {
-		case 1:
-			*(*int8)(p) = int8(i)
-		case 2:
-			*(*int16)(p) = int16(i)
-		case 4:
-			*(*int32)(p) = int32(i)
-		default:
-			*(*int64)(p) = i
-		}
+		storeNumber(memInt, s.size, intNumber(i), p)
 	case memUint:
 		i := c.(int64)
 		if i < 0 || reflect.Zero(s.goType).OverflowUint(uint64(i)) {
 			return &valueError{string(CodeMax), fmt.Sprintf("does not fit %s", s.goType)}
 		}
-		switch s.size {
-		case 1:
-			*(*uint8)(p) = uint8(i)
-		case 2:
-			*(*uint16)(p) = uint16(i)
-		case 4:
-			*(*uint32)(p) = uint32(i)
-		default:
-			*(*uint64)(p) = uint64(i)
-		}
+		storeNumber(memInt, s.size, intNumber(i), p)
 	case memFloat:
 		f := c.(float64)
 		if s.size == 4 {
 			if float64(float32(f)) != f {
 				return &valueError{string(CodeType), "cannot be held exactly by a float32"}
 			}
-			*(*float32)(p) = float32(f)
-		} else {
-			*(*float64)(p) = f
 		}
+		storeNumber(memFloat, s.size, floatNumber(f), p)
 	case memNumber:
 		if f, ok := c.(float64); ok {
 			*(*number)(p) = floatNumber(f)
@@ -444,17 +436,14 @@ func (s *slot) equal(a, b *table.Version) bool {
 	return equalValues(s.peek(a), s.peek(b))
 }
 
-// check finds what is wrong with a present field; the caller has made it
-// canonical (settle).
-func (s *slot) check(v *table.Version) Issue {
+// check returns the rule that a present field breaks, "" if none; the caller has
+// made the field canonical (settle).
+func (s *slot) check(v *table.Version) Code {
 	switch s.kind {
 	case memString:
 		return s.checkText(*(*string)(s.mem(v)))
 	case memInt, memUint, memFloat, memNumber:
 		return s.checkNumber(s.num(v))
-	}
-	if s.plain {
-		return Issue{}
 	}
 	return s.checkValue(s.peek(v))
 }
@@ -648,25 +637,28 @@ func (sh *shape) planIndex(fields []int, unique bool) indexPlan {
 	return plan
 }
 
-// key returns the key that canonical values of the index's first fields have;
-// with all of them it is a whole key, else the prefix of one.
-func (p *indexPlan) key(values []any) table.Key {
-	if len(p.fields) == 1 {
-		switch c := values[0].(type) {
-		case string:
-			return table.Key{Text: c}
-		case int64:
-			if p.word {
-				return table.Key{Word: keyenc.Int64(c)}
-			}
-		case float64:
-			if p.word {
-				return table.Key{Word: keyenc.Float64(c)}
-			}
-		case bool:
-			return table.Key{Word: keyenc.Bool(c)}
+// single returns the key that a canonical value has in an index of one field.
+func (p *indexPlan) single(c any) table.Key {
+	switch c := c.(type) {
+	case string:
+		return table.Key{Text: c}
+	case bool:
+		return table.Key{Word: keyenc.Bool(c)}
+	case int64:
+		if p.word {
+			return table.Key{Word: keyenc.Int64(c)}
+		}
+	case float64:
+		if p.word {
+			return table.Key{Word: keyenc.Float64(c)}
 		}
 	}
+	return table.Key{Text: string(appendCanonical(nil, c))}
+}
+
+// prefix returns the key that canonical values of the first fields have in an
+// index of several: a whole key, or the beginning of some.
+func (p *indexPlan) prefix(values []any) table.Key {
 	var b []byte
 	for _, c := range values {
 		b = appendCanonical(b, c)

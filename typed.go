@@ -387,7 +387,7 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 		}
 		sh.byName[name] = i
 		if name == d.Key {
-			sh.key = i
+			sh.key, sh.keyText = i, s.kind == memString
 		}
 	}
 	if info != nil {
@@ -487,15 +487,24 @@ func newCodec[T any](sh *shape, d *Definition) (codec[T], []Issue) {
 	return c, nil
 }
 
-// value returns what a version holds, as the caller's own.
-func (c *codec[T]) value(v *table.Version) (t T) {
-	if c.native {
-		t = *(*T)(at(v, c.sh.bodyOff))
-		if c.sh.refs {
-			c.own(&t)
-		}
-		return t
+// plain reports whether a copy of the body is all that a read takes.
+func (c *codec[T]) plain() bool { return c.native && !c.sh.refs }
+
+// value returns what a version holds, as the caller's own. Without pointers,
+// slices and maps in T nothing here moves t to the heap.
+func (c *codec[T]) value(v *table.Version) T {
+	switch {
+	case c.plain():
+		return *(*T)(at(v, c.sh.bodyOff))
+	case c.native:
+		t := new(T)
+		*t = *(*T)(at(v, c.sh.bodyOff))
+		c.own(t)
+		return *t
+	case c.mine.refs:
+		return c.convert(v)
 	}
+	var t T
 	c.translate(v, &t)
 	return t
 }
@@ -525,38 +534,38 @@ func (c *codec[T]) own(t *T) {
 	}
 }
 
-// translate fills t field by field from a bucket of another layout.
-func (c *codec[T]) translate(v *table.Version, t *T) {
-	if c.mine.refs {
-		// Through a version of T's layout, with the conversions that writes use.
-		tmp := c.mine.alloc()
-		for i := range c.ops {
-			op := &c.ops[i]
-			if x := op.src.get(v); x != nil {
-				if n, ok := x.(int64); ok && op.dst.typ == Number && op.dst.kind == memFloat {
-					x = float64(n)
-				}
-				_ = op.dst.put(tmp, x, c.mine.lim) // types were matched in newCodec
+// convert builds a T with pointers, slices or maps from a bucket of another
+// layout, through a version of T's layout and the conversions that writes use.
+func (c *codec[T]) convert(v *table.Version) T {
+	tmp := c.mine.alloc()
+	for i := range c.ops {
+		op := &c.ops[i]
+		if x := op.src.get(v); x != nil {
+			if n, ok := x.(int64); ok && op.dst.kind == memFloat {
+				x = float64(n)
 			}
+			_ = op.dst.put(tmp, x, c.mine.lim) // the types were matched in newCodec
 		}
-		*c.mine.meta(tmp) = *c.sh.meta(v)
-		*t = *(*T)(at(tmp, c.mine.bodyOff))
-		return
 	}
+	*c.mine.meta(tmp) = *c.sh.meta(v)
+	return *(*T)(at(tmp, c.mine.bodyOff))
+}
+
+// translate fills a T of scalars field by field from a bucket of another layout.
+func (c *codec[T]) translate(v *table.Version, t *T) {
 	for i := range c.ops {
 		op := &c.ops[i]
 		if op.src.absent(v) {
 			continue
 		}
 		from, to := op.src.mem(v), unsafe.Add(unsafe.Pointer(t), op.dst.off-c.mine.bodyOff)
-		switch {
-		case op.fast:
+		if op.fast {
 			copyScalar(op.src.kind, op.src.size, from, to)
-		default:
-			convertScalar(op, v, to)
+		} else {
+			storeNumber(op.dst.kind, op.dst.size, op.src.num(v), to)
 		}
 	}
-	if c.mine.metaOff > c.mine.bodyOff {
+	if c.mine.metaOff >= c.mine.bodyOff {
 		*(*Meta)(unsafe.Add(unsafe.Pointer(t), c.mine.metaOff-c.mine.bodyOff)) = *c.sh.meta(v)
 	}
 }
@@ -619,22 +628,26 @@ func (s *slot) fits(t reflect.Type) bool {
 	return true
 }
 
-// convertScalar brings a value into a struct field of another Go type, which
+// storeNumber writes a number into memory of another numeric type, which
 // newCodec found able to hold it.
-func convertScalar(op *move, v *table.Version, to unsafe.Pointer) {
-	rv := reflect.NewAt(op.dst.goType, to).Elem()
-	n := op.src.num(v)
-	switch op.dst.kind {
-	case memFloat:
-		if n.isFloat {
-			rv.SetFloat(n.float())
-		} else {
-			rv.SetFloat(float64(int64(n.bits)))
-		}
-	case memInt:
-		rv.SetInt(int64(n.bits))
-	case memUint:
-		rv.SetUint(n.bits)
+func storeNumber(kind memKind, size uintptr, n number, to unsafe.Pointer) {
+	i, f := int64(n.bits), float64(int64(n.bits))
+	if n.isFloat {
+		i, f = int64(n.float()), n.float()
+	}
+	switch {
+	case kind == memFloat && size == 4:
+		*(*float32)(to) = float32(f)
+	case kind == memFloat:
+		*(*float64)(to) = f
+	case size == 1:
+		*(*int8)(to) = int8(i)
+	case size == 2:
+		*(*int16)(to) = int16(i)
+	case size == 4:
+		*(*int32)(to) = int32(i)
+	default:
+		*(*int64)(to) = i
 	}
 }
 

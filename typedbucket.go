@@ -98,6 +98,9 @@ func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
 	if v == nil {
 		return t, false
 	}
+	if h.c.plain() {
+		return *(*T)(at(v, h.b.shape.bodyOff)), true
+	}
 	return h.c.value(v), true
 }
 
@@ -245,13 +248,14 @@ func (h *TypedBucket[T]) Clear(ctx context.Context) error { return h.Dynamic().C
 
 // Where returns a query for the records that match all filters.
 func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
-	return &Query[T]{b: h.b, at: h.at, decode: h.c.value, filters: filters}
+	dec := decoder[T]{make: h.c.value, plain: h.c.plain(), off: h.b.shape.bodyOff}
+	return newQuery(h.b, h.at, dec, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys
 // if the bucket is defined so. It sees one state from beginning to end, whatever
 // is written meanwhile, by the loop's body too.
-func (h *TypedBucket[T]) All() iter.Seq[T] { return h.Where().seq() }
+func (h *TypedBucket[T]) All() iter.Seq[T] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
 func (h *TypedBucket[T]) FindOne(filters ...Filter) (T, bool, error) {
@@ -259,10 +263,10 @@ func (h *TypedBucket[T]) FindOne(filters ...Filter) (T, bool, error) {
 }
 
 // Count returns the number of records that match all filters.
-func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) { return h.Where(filters...).Count() }
+func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) { return h.b.count(h.at, filters) }
 
 // First returns the first n records of the bucket's order.
-func (h *TypedBucket[T]) First(n int) ([]T, error) { return h.Where().head(n) }
+func (h *TypedBucket[T]) First(n int) ([]T, error) { return h.Where().some(n, false) }
 
 // Last returns the last n records, in the bucket's order.
-func (h *TypedBucket[T]) Last(n int) ([]T, error) { return h.Where().tail(n) }
+func (h *TypedBucket[T]) Last(n int) ([]T, error) { return h.Where().some(n, true) }

@@ -22,7 +22,7 @@ func (t *Table) Check() error {
 			if !head.dead() {
 				live++
 			}
-			if at, v := t.headOf(r, head); !head.dead() && (v != head || at != row) {
+			if at, v := t.headOf(r, t.sumOf(head), head); !head.dead() && (v != head || at != row) {
 				return fmt.Errorf("row %d: its key leads to row %d", row, at)
 			}
 			n, last := 0, uint64(1<<64-1)

@@ -55,6 +55,7 @@ type keyIndex[K cmp.Ordered] struct {
 	of         func(Key) K
 	keep       func(K) K // a copy that may stay in the tree
 	buf, other [128]byte // writer's scratch
+	hint       *leaf[K]  // writer: where taken looked for the key that link comes with next
 }
 
 func newIndex(spec IndexSpec, pos int) index {
@@ -88,6 +89,7 @@ func (x *keyIndex[K]) has(v *Version, k K, buf []byte) bool {
 }
 
 func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64) bool {
+	x.hint = nil
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
 		return false
@@ -99,6 +101,7 @@ func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64) bool {
 	p := l.perm.Load()
 	i, ok := l.search(p, k)
 	if !ok {
+		x.hint = l
 		return false
 	}
 	slot := permAt(p, i)
@@ -149,6 +152,14 @@ func (x *keyIndex[K]) link(t *Table, d *rowDir, v *Version, row uint32) {
 
 // put is tree.put with a key that may be borrowed.
 func (x *keyIndex[K]) put(k K, row uint32) (*leaf[K], int, bool) {
+	if l := x.hint; l != nil {
+		x.hint = nil
+		if l.n < leafSlots {
+			p := l.perm.Load()
+			i, _ := l.search(p, k) // it was not there
+			return l, l.insert(p, i, x.keep(k), uint64(row)), true
+		}
+	}
 	if x.spec.Borrowed {
 		if l := x.tree.find(k); l != nil {
 			p := l.perm.Load()

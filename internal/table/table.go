@@ -203,13 +203,11 @@ func (t *Table) find(r *root, sum uint32, text string, word int64, p pick, seq u
 	}
 }
 
-func (t *Table) headOf(r *root, v *Version) (row uint32, head *Version) {
+func (t *Table) headOf(r *root, sum uint32, v *Version) (row uint32, head *Version) {
 	if t.cfg.Key.Text {
-		key := t.cfg.Key.text(v)
-		row, head, _ = t.find(r, t.sumText(key), key, 0, pickHead, 0)
+		row, head, _ = t.find(r, sum, t.cfg.Key.text(v), 0, pickHead, 0)
 	} else {
-		key := t.cfg.Key.word(v)
-		row, head, _ = t.find(r, t.sumWord(key), "", key, pickHead, 0)
+		row, head, _ = t.find(r, sum, "", t.cfg.Key.word(v), pickHead, 0)
 	}
 	return row, head
 }
@@ -236,7 +234,7 @@ func (t *Table) HeadWord(key int64) Ref {
 
 // HeadOf finds the newest version of v's key.
 func (t *Table) HeadOf(v *Version) Ref {
-	row, head := t.headOf(t.root.Load(), v)
+	row, head := t.headOf(t.root.Load(), t.sumOf(v), v)
 	return Ref{head, row}
 }
 
@@ -254,7 +252,8 @@ const (
 // Insert adds v, pending. Nothing has changed unless it returns NoConflict.
 func (t *Table) Insert(v *Version) Conflict {
 	r := t.root.Load()
-	if _, head := t.headOf(r, v); head != nil {
+	sum := t.sumOf(v)
+	if _, head := t.headOf(r, sum, v); head != nil {
 		return KeyConflict
 	}
 	if r.rows.full() {
@@ -270,7 +269,7 @@ func (t *Table) Insert(v *Version) Conflict {
 	}
 	v.bits.Store(0)
 	row := r.rows.add(v)
-	r.keys.add(t.sumOf(v), row)
+	r.keys.add(sum, row)
 	dir = r.rows.dir.Load()
 	t.changes = append(t.changes, Change{row: row, New: v, touched: 1<<len(r.indexes) - 1})
 	t.delta++

@@ -201,12 +201,7 @@ func (t *tree[K]) put(k K, val uint64) (l *leaf[K], slot int, added bool) {
 		return l, permAt(p, i), false
 	}
 	if l.n < leafSlots {
-		slot = int(l.n)
-		l.n++
-		l.keys[slot] = k
-		l.vals[slot] = val
-		l.perm.Store(permPut(p, i, slot))
-		return l, slot, true
+		return l, l.insert(p, i, k, val), true
 	}
 	n := permLen(p)
 	if n <= leafSlots-4 { // slots were removed: one new leaf has room
@@ -240,6 +235,16 @@ func (t *tree[K]) put(k K, val uint64) (l *leaf[K], slot int, added bool) {
 	b.prev.Store(a)
 	t.replaceLeaf(&pa, l, l, a, b)
 	return at, slot, true
+}
+
+// insert writes a free slot and gives it position i.
+func (l *leaf[K]) insert(p uint64, i int, k K, val uint64) (slot int) {
+	slot = int(l.n)
+	l.n++
+	l.keys[slot] = k
+	l.vals[slot] = val
+	l.perm.Store(permPut(p, i, slot))
+	return slot
 }
 
 // push appends to a leaf that no reader knows yet.
