@@ -171,7 +171,7 @@ func (b *bucket) update(ctx context.Context, op string, key any, next func(old *
 			return nil, b.fail(op, b.keyOf(key), err)
 		}
 		r := newRequest()
-		r.op, r.v, r.expect = opUpdate, v, old
+		r.step = b.updateStep(old, v)
 		_, err = b.submit(ctx, r)
 		if err == nil {
 			return v, nil
@@ -181,6 +181,10 @@ func (b *bucket) update(ctx context.Context, op string, key any, next func(old *
 		}
 		runtime.Gosched()
 	}
+}
+
+func (b *bucket) updateStep(old, v *table.Version) step {
+	return step{op: opUpdate, v: v, expect: old, touched: b.shape.touched(old, v)}
 }
 
 func (b *bucket) keyOf(key any) Key {
@@ -275,7 +279,10 @@ func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, pla
 func (b *bucket) updateMany(ctx context.Context, fields Fields, filters []Filter) (int, error) {
 	return b.writeMany(ctx, "update", filters, func(old *table.Version) (step, error) {
 		v, err := b.prep.merge(old, fields)
-		return step{op: opUpdate, v: v, expect: old}, err
+		if err != nil {
+			return step{}, err
+		}
+		return b.updateStep(old, v), nil
 	})
 }
 

@@ -64,8 +64,7 @@ func (c *cond) test(v *table.Version) bool {
 	return equalValues(s.peek(v), c.want)
 }
 
-// plan is how a query finds its records. It is a value: what a closure keeps is
-// a copy, so that a count needs no heap.
+// plan is how a query finds its records.
 type plan struct {
 	b      *bucket
 	access access
@@ -223,11 +222,14 @@ func (p *plan) passes(v *table.Version) bool {
 	return true
 }
 
+func (p *plan) filter(yield func(*table.Version) bool) func(*table.Version) bool {
+	return func(u *table.Version) bool { return !p.passes(u) || yield(u) }
+}
+
 // each calls yield with the matching records that a view sees.
-func (p plan) each(v table.View, yield func(*table.Version) bool) {
+func (p *plan) each(v table.View, yield func(*table.Version) bool) {
 	if p.n > 0 {
-		inner := yield
-		yield = func(u *table.Version) bool { return !p.passes(u) || inner(u) }
+		yield = p.filter(yield)
 	}
 	switch p.access {
 	case accessAll:
@@ -255,7 +257,7 @@ func (p *plan) byKey(v table.View) *table.Version {
 }
 
 // back is each for a plan that scans, from the last record to the first.
-func (p plan) back(v table.View, yield func(*table.Version) bool) {
+func (p *plan) back(v table.View, yield func(*table.Version) bool) {
 	if p.b.def.Ordered {
 		v.Range(0, table.Range{NoLo: true, NoHi: true}, true, yield)
 	} else {
@@ -277,6 +279,8 @@ func (p *plan) count(v table.View) int {
 	return p.countEach(v)
 }
 
+// countEach works on a copy, so that a plan whose count a counter has need not
+// be on the heap.
 func (p plan) countEach(v table.View) int {
 	n := 0
 	p.each(v, func(*table.Version) bool { n++; return true })

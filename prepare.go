@@ -338,6 +338,8 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 		}
 		if s.zero(v) && (s.zeroAbsent || s.nilable() || s.absent(old)) {
 			s.setAbsent(v, true)
+		} else if s.scalar() && !s.absent(old) && s.equal(v, old) {
+			continue // it was valid, and its schema has not changed since
 		} else if err := s.settle(v, sh.lim); err != nil {
 			wrong.add(s.name, err)
 			continue
@@ -347,6 +349,10 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 	p.stampNext(v, old, p.clock())
 	return wrong.err(sh.bucket)
 }
+
+// scalar reports whether the field's memory holds all of its value, or an
+// immutable string.
+func (s *slot) scalar() bool { return !s.ptr && s.kind < memBytes }
 
 // follow prepares the version that follows old from one whose fields were
 // brought over one by one.

@@ -49,11 +49,12 @@ const groupMax = 256
 
 // step is one change that a request asks for.
 type step struct {
-	op     stepOp
-	v      *table.Version // insert, update: the prepared record
-	expect *table.Version // update: the version that v follows; delete: see op
-	text   string         // delete: the key
-	word   int64
+	op      stepOp
+	v       *table.Version // insert, update: the prepared record
+	expect  *table.Version // update: the version that v follows; delete: see op
+	touched uint64         // update: indexes whose key differs between the two
+	text    string         // delete: the key
+	word    int64
 }
 
 type stepOp uint8
@@ -361,7 +362,7 @@ func (s *server) step(r *request, st *step) error {
 		if at.V != st.expect {
 			return errStale
 		}
-		return s.b.conflict(t.Update(at, st.v, s.b.shape.touched(st.expect, st.v)), st.v)
+		return s.b.conflict(t.Update(at, st.v, st.touched), st.v)
 	case opDelete, opRemove:
 		at := s.head(st)
 		if st.op == opRemove && at.V != st.expect {

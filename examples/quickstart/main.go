@@ -1,11 +1,11 @@
-// Command quickstart shows every part of the store in one run:
+// Command quickstart uses every part of the store once and prints what happens:
 //
 //	go run ./examples/quickstart
 //
-// It reads the people of people.json, three of whose nine records are bad, into
-// a bucket that is defined at run time, gives some of them tasks in a bucket
-// that is defined by a struct, and prints what happens. Its output is the same in every run:
-// the clock is its own, and generated ids are not printed.
+// The people of people.json, good records and bad ones, go into a bucket that
+// is defined at run time; their tasks into one that is defined by a struct. The
+// output is the same in every run: time stands still unless the program moves
+// it, and generated ids are not printed.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/noex-go/store"
@@ -24,18 +25,18 @@ import (
 //go:embed people.json
 var peopleJSON []byte
 
-// Task defines a bucket by its tags.
+// Task is a record of the bucket "tasks", which its tags define.
 type Task struct {
 	ID         int    `store:"id,key,generated=autoincrement"`
 	Title      string `store:"title,required,maxLength=60"`
-	Owner      string `store:"owner,required,ref=people,index"`
-	Priority   int    `store:"priority,min=1,max=5,default=3,index"`
-	Done       bool   `store:"done"`
+	Owner      string `store:"owner,required,format=email,index"`
+	Priority   int    `store:"priority,min=1,max=5,default=3"`
+	Done       bool   `store:"done,index"`
 	store.Meta        // Version, CreatedAt, UpdatedAt: filled in by the store
 }
 
-// Person is a typed view of a bucket that is defined without it. It need not
-// have all the fields.
+// Person is a typed view of the bucket "people", which has no struct of its own.
+// It may leave out what an insert does not need.
 type Person struct {
 	ID    string `store:"id"`
 	Name  string `store:"name"`
@@ -43,7 +44,6 @@ type Person struct {
 	Team  string `store:"team"`
 	Role  string `store:"role"`
 	Age   int    `store:"age"`
-	store.Meta
 }
 
 func main() {
@@ -53,33 +53,42 @@ func main() {
 	}
 }
 
+// demo is the state of one run.
+type demo struct {
+	ctx    context.Context
+	out    io.Writer
+	now    time.Time // what the store's clock says
+	s      *store.Store
+	people *store.Bucket            // schema at run time, records are store.Record
+	tasks  *store.TypedBucket[Task] // schema from tags, records are Task
+}
+
 func run(ctx context.Context, out io.Writer) (err error) {
-	s, err := store.Open(ctx, store.Options{Name: "quickstart", Clock: clock()})
+	d := &demo{ctx: ctx, out: out, now: time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)}
+	d.s, err = store.Open(ctx, store.Options{Name: "quickstart", Clock: func() time.Time { return d.now }})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close(ctx)) }()
+	defer func() { err = errors.Join(err, d.s.Close(ctx)) }()
 
-	// Handlers run in goroutines of their own. This one only notes what it hears;
-	// Settle, below, waits until it has heard everything.
+	// The handler runs in a goroutine of its own. It only takes notes here;
+	// Settle waits until it has heard of every commit.
 	var heard []string
-	stop, err := s.On("bucket.*.*", func(e store.Event) { heard = append(heard, describe(e)) })
+	stop, err := d.s.On("bucket.*.*", func(e store.Event) { heard = append(heard, describe(e)) })
 	if err != nil {
 		return err
 	}
 	defer stop()
 
-	d := demo{ctx: ctx, s: s, out: out}
-	for _, step := range []func() error{d.define, d.load, d.lookUp, d.update, d.snapshot, d.views} {
+	for _, step := range []func() error{d.define, d.load, d.lookUp, d.write, d.views, d.snapshot} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-
-	if err := s.Settle(ctx); err != nil {
+	if err := d.s.Settle(ctx); err != nil {
 		return err
 	}
-	d.title("events, in the order of the commits")
+	d.title("events: what a subscriber of bucket.*.* heard")
 	for _, line := range heard {
 		d.print("%s", line)
 	}
@@ -87,18 +96,17 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-type demo struct {
-	ctx    context.Context
-	s      *store.Store
-	out    io.Writer
-	people *store.Bucket            // records as store.Record, schema at run time
-	tasks  *store.TypedBucket[Task] // records as Task, schema from its tags
+func (d *demo) title(text string) { fmt.Fprintf(d.out, "\n%s\n", text) }
+
+func (d *demo) print(format string, args ...any) { fmt.Fprintf(d.out, "  "+format+"\n", args...) }
+
+func (d *demo) issues(issues []store.Issue) {
+	for _, is := range issues {
+		d.print("     %-9s %-8s %s", is.Code, is.Field, is.Message)
+	}
 }
 
-func (d *demo) title(text string)               { fmt.Fprintf(d.out, "\n== %s\n", text) }
-func (d *demo) print(format string, args ...any) { fmt.Fprintf(d.out, "   "+format+"\n", args...) }
-
-// define makes the two buckets.
+// define makes two buckets, and fails to make a third.
 func (d *demo) define() (err error) {
 	d.title("define: one bucket at run time, one by a struct")
 	d.people, err = d.s.DefineBucket(d.ctx, "people", store.Definition{
@@ -126,27 +134,27 @@ func (d *demo) define() (err error) {
 		if err != nil {
 			return err
 		}
-		d.print("%-6s  %d fields, key %s, indexes %v", name, len(def.Schema), def.Key, def.Indexes)
+		d.print("%s: %d fields, key %s, indexes %v", name, len(def.Schema), def.Key, def.Indexes)
 	}
 
-	// A definition with mistakes is refused with all of them.
-	_, err = d.s.DefineBucket(d.ctx, "drafts", store.Definition{
-		Key:     "number",
-		Schema:  store.Schema{"id": {Type: store.Int, Pattern: "^[0-9]+$"}},
+	// A definition is refused with everything that is wrong with it.
+	_, err = d.s.DefineBucket(d.ctx, "notes", store.Definition{
+		Key:     "id",
+		Schema:  store.Schema{"id": {Type: store.Int, Pattern: "^[0-9]+$"}, "text": {Type: store.String}},
 		Indexes: []store.Index{{"author"}},
 	})
 	var wrong *store.DefinitionError
 	if !errors.As(err, &wrong) {
-		return fmt.Errorf("a bad definition gave %v", err)
+		return fmt.Errorf("expected a DefinitionError, got %w", err)
 	}
-	d.print("drafts  refused:")
+	d.print("notes: refused")
 	d.issues(wrong.Issues)
 	return nil
 }
 
-// load inserts the people one by one and shows what is wrong with the bad ones.
+// load inserts the people one by one and says what is wrong with the bad ones.
 func (d *demo) load() error {
-	d.title("insert: people.json, good and bad")
+	d.title("insert: the nine records of people.json")
 	var people []store.Fields
 	if err := json.Unmarshal(peopleJSON, &people); err != nil {
 		return err
@@ -157,12 +165,12 @@ func (d *demo) load() error {
 		var taken *store.UniqueError
 		switch {
 		case err == nil:
-			d.print("%d  ok: %s, %v, version %d", i+1, r.Get("name"), r.Get("role"), r.Version())
+			d.print("%d. %s: role %s, version %d", i+1, r.Get("name"), r.Get("role"), r.Version())
 		case errors.As(err, &invalid):
-			d.print("%d  refused, %d issues:", i+1, len(invalid.Issues))
+			d.print("%d. refused, %d issues", i+1, len(invalid.Issues))
 			d.issues(invalid.Issues)
 		case errors.As(err, &taken):
-			d.print("%d  refused: another record has this %s", i+1, taken.Field)
+			d.print("%d. refused, another record has this %s", i+1, taken.Field)
 		default:
 			return err
 		}
@@ -170,15 +178,9 @@ func (d *demo) load() error {
 	return nil
 }
 
-func (d *demo) issues(issues []store.Issue) {
-	for _, is := range issues {
-		d.print("        %-8s %s (%s)", is.Field, is.Message, is.Code)
-	}
-}
-
 // lookUp reads through indexes.
 func (d *demo) lookUp() error {
-	d.title("look up")
+	d.title("look up: by an index, a compound index, a unique field")
 	admins, err := d.people.Where(store.Eq("role", "admin")).All()
 	if err != nil {
 		return err
@@ -190,42 +192,37 @@ func (d *demo) lookUp() error {
 	if err != nil {
 		return err
 	}
-	d.print("research, 34 years old: %d", n)
+	d.print("%d in research are 34", n)
 	r, ok, err := d.people.FindOne(store.Eq("email", "emeka.okafor@example.net"))
-	if err != nil {
-		return err
+	if err != nil || !ok {
+		return errors.Join(err, errors.New("no such person"))
 	}
-	d.print("by email: %v %s, skills %v", ok, r.Get("name"), r.Get("skills"))
+	d.print("%s knows %v", r.Get("name"), r.Get("skills"))
 
-	// A question that the schema cannot answer is an error, not an empty answer.
-	_, err = d.people.Count(store.Eq("rôle", "admin"))
+	// What the schema cannot answer is an error, never an empty answer.
+	_, err = d.people.Count(store.Eq("rank", "admin"))
 	d.print("error: %v", err)
 	return nil
 }
 
-// update gives out tasks and changes them.
-func (d *demo) update() error {
-	d.title("tasks: insert, read-modify-write, many at once")
-	chiara, ok, err := d.people.FindOne(store.Eq("name", "Chiara Ferrari"))
-	if err != nil || !ok {
-		return fmt.Errorf("no Chiara: %w", err)
-	}
-	owner := chiara.Key().String()
-	// One commit: all of them or none.
+// write inserts several records in one commit and changes them.
+func (d *demo) write() error {
+	d.title("write: all or none, read-modify-write, many at once")
+	const owner = "chiara.ferrari@example.org"
 	tasks, err := d.tasks.InsertMany(d.ctx, []Task{
-		{Title: "Answer the mail of March", Owner: owner},
+		{Title: "Answer the mail of February", Owner: owner},
 		{Title: "Restock the first-aid boxes", Owner: owner, Priority: 1},
-		{Title: "Write the handover", Owner: owner, Priority: 3},
+		{Title: "Hand over the night shift", Owner: owner, Priority: 2},
 	})
 	if err != nil {
 		return err
 	}
-	first := tasks[0]
-	d.print("task %d has priority %d by default", first.ID, first.Priority)
+	d.print("task %d: priority %d by default", tasks[0].ID, tasks[0].Priority)
 
 	// The function gets the newest record, and runs again if another writer was
-	// faster. An error from it changes nothing.
-	first, err = d.tasks.Update(d.ctx, first.ID, func(t *Task) error {
+	// faster. Its error would leave everything as it is.
+	d.now = d.now.Add(25 * time.Minute)
+	first, err := d.tasks.Update(d.ctx, tasks[0].ID, func(t *Task) error {
 		t.Done = true
 		t.Priority++
 		return nil
@@ -233,64 +230,117 @@ func (d *demo) update() error {
 	if err != nil {
 		return err
 	}
-	d.print("task %d: priority %d, version %d, open for %s", first.ID, first.Priority, first.Version,
-		first.UpdatedAt.Time().Sub(first.CreatedAt.Time()))
+	took := first.UpdatedAt.Time().Sub(first.CreatedAt.Time())
+	d.print("task %d: priority %d, done after %v, version %d", first.ID, first.Priority, took, first.Version)
 
 	n, err := d.tasks.UpdateMany(d.ctx, store.Fields{"priority": 5}, store.Eq("owner", owner), store.Eq("done", false))
 	if err != nil {
 		return err
 	}
-	d.print("%d open tasks now have priority 5", n)
+	d.print("%d open tasks have priority 5 now", n)
 
 	_, err = d.tasks.Update(d.ctx, first.ID, func(t *Task) error { t.Priority = 9; return nil })
 	d.print("error: %v", err)
-	_, err = d.tasks.Update(d.ctx, 99, func(t *Task) error { return nil })
-	d.print("error: %v (ErrNotFound: %v)", err, errors.Is(err, store.ErrNotFound))
+	_, err = d.tasks.Patch(d.ctx, 99, store.Fields{"done": true})
+	d.print("error: %v (is ErrNotFound: %v)", err, errors.Is(err, store.ErrNotFound))
+	return nil
+}
+
+// views reads a typed bucket dynamically, and a dynamic one as a struct.
+func (d *demo) views() error {
+	d.title("views: every bucket is both dynamic and typed")
+	tasks, err := d.s.Bucket("tasks")
+	if err != nil {
+		return err
+	}
+	r, _ := tasks.Get(1)
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	d.print("%s", text)
+
+	people, err := store.Typed[Person](d.s, "people")
+	if err != nil {
+		return err
+	}
+	for p := range people.All() {
+		if p.Team == "platform" {
+			d.print("%s, %s, %d", p.Name, p.Role, p.Age)
+		}
+	}
+
+	_, err = store.Typed[Task](d.s, "people")
+	var wrong *store.DefinitionError
+	if !errors.As(err, &wrong) {
+		return fmt.Errorf("expected a DefinitionError, got %w", err)
+	}
+	d.print("people as Task: refused, %d mismatches", len(wrong.Issues))
 	return nil
 }
 
 // snapshot reads two buckets at one commit while they change.
 func (d *demo) snapshot() error {
-	d.title("snapshot: one state of all buckets")
+	d.title("snapshot: one state of all buckets, for as long as it is open")
 	snap := d.s.Snapshot()
 	defer snap.Close()
+
 	if err := d.tasks.Clear(d.ctx); err != nil {
 		return err
 	}
-	alice, _, err := d.people.FindOne(store.Eq("email", "alice.novak@example.com"))
-	if err != nil {
-		return err
+	alice, ok, err := d.people.FindOne(store.Eq("email", "alice.novak@example.com"))
+	if err != nil || !ok {
+		return errors.Join(err, errors.New("no such person"))
 	}
 	if _, err := d.people.Update(d.ctx, alice.Key(), store.Fields{"team": "platform"}); err != nil {
 		return err
 	}
-	for _, view := range []struct {
-		name   string
-		people *store.Bucket
-		tasks  *store.TypedBucket[Task]
-	}{
-		{"snapshot", d.people.In(snap), d.tasks.In(snap)},
-		{"now", d.people, d.tasks},
-	} {
-		n, err := view.tasks.Count()
-		if err != nil {
-			return err
-		}
-		r, _ := view.people.Get(alice.Key())
-		d.print("%-8s  %d tasks, Alice in %s", view.name, n, r.Get("team"))
-	}
-	return nil
-}
 
-// views shows one record as a Record, as JSON and as a struct.
-func (d *demo) views() error {
-	d.title("one bucket, dynamic and typed")
-	people, err := store.Typed[Person](d.s, "people")
-	if err != nil {
+	show := func(when string, people *store.Bucket, tasks *store.TypedBucket[Task]) error {
+		r, _ := people.Get(alice.Key())
+		n, err := tasks.Count()
+		d.print("%s: %d tasks, Alice in %s", when, n, r.Get("team"))
 		return err
 	}
-	for p := range people.Where(store.Eq("team", "platform")).each() {
-		d.print("%-15s %-6s %d", p.Name, p.Role, p.Age)
+	return errors.Join(
+		show("in the snapshot", d.people.In(snap), d.tasks.In(snap)),
+		show("now", d.people, d.tasks),
+	)
+}
+
+// describe says in a line what an event is about.
+func describe(e store.Event) string {
+	if e.Err != nil { // ErrLagged: the handler was too slow
+		return fmt.Sprintf("%v: %d", e.Err, e.Missed)
 	}
-	return nil
+	is, was := label(e.New), label(e.Old)
+	switch e.Type {
+	case store.Inserted:
+		return fmt.Sprintf("%2d  %s: %s", e.Seq, e.Topic(), is)
+	case store.Deleted:
+		return fmt.Sprintf("%2d  %s: %s", e.Seq, e.Topic(), was)
+	}
+	if is == was {
+		return fmt.Sprintf("%2d  %s: %s, version %d", e.Seq, e.Topic(), is, e.New.Version())
+	}
+	return fmt.Sprintf("%2d  %s: %s, was %s", e.Seq, e.Topic(), is, was)
+}
+
+// label names a record of either bucket.
+func label(r store.Record) string {
+	switch {
+	case r.IsZero():
+		return ""
+	case r.Has("title"):
+		return fmt.Sprintf("%s (priority %d)", r.Get("title"), r.Get("priority"))
+	}
+	return fmt.Sprintf("%s (%s)", r.Get("name"), r.Get("team"))
+}
+
+func (d *demo) stats() {
+	d.title("stats")
+	st := d.s.Stats()
+	d.print("store %s: buckets %s", st.Name, strings.Join(st.Buckets.Names, ", "))
+	d.print("%d records, %d indexes, %d commits", st.Records.Total, st.Indexes.Total, st.Commits)
+	d.print("%d subscription, %d commits behind", st.Subscriptions, st.Lag)
 }

@@ -49,6 +49,7 @@ func (t *Table) rebuild() *root {
 			w.items[k].row = place[w.items[k].row]
 		}
 	}
+	clear(t.sets) // of the indexes before
 	for _, s := range t.dirty {
 		s.delta, s.dirty = 0, false
 	}
@@ -93,7 +94,8 @@ func (t *Table) Recover() {
 		}
 	}
 	clear(t.changes)
-	t.changes = t.changes[:0]
+	clear(t.sets)
+	t.changes, t.sets = t.changes[:0], t.sets[:0]
 	t.delta = 0
 	t.epoch.Add(1)
 	t.n.Store(n)

@@ -32,8 +32,9 @@ type index interface {
 	taken(d *rowDir, v *Version, self int64) bool
 	// link enters v's row and adds one to the count of v's key.
 	link(t *Table, d *rowDir, v *Version, row uint32)
-	// count adds by to the count of v's key.
-	count(t *Table, v *Version, by int64)
+	// count adds by to the count of v's key, and returns the set that its rows
+	// are in, nil if there is one row.
+	count(t *Table, v *Version, by int64) *rowset
 	// unlink takes the row from v's key unless a version in its chain has it.
 	unlink(d *rowDir, v *Version, row uint32)
 	// load enters a row of a table that nobody reads yet, for all its versions.
@@ -161,30 +162,26 @@ func (x *keyIndex[K]) put(k K, row uint32) (*leaf[K], int, bool) {
 		}
 	}
 	if x.spec.Borrowed {
-		if l := x.tree.find(k); l != nil {
-			p := l.perm.Load()
-			if i, ok := l.search(p, k); ok {
-				return l, permAt(p, i), false
-			}
+		if l, slot, ok := x.entry(k); ok {
+			return l, slot, false
 		}
 		k = x.keep(k)
 	}
 	return x.tree.put(k, uint64(row))
 }
 
-func (x *keyIndex[K]) count(t *Table, v *Version, by int64) {
+func (x *keyIndex[K]) count(t *Table, v *Version, by int64) *rowset {
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
-		return
+		return nil
 	}
-	if l := x.tree.find(k); l != nil {
-		p := l.perm.Load()
-		if i, ok := l.search(p, k); ok {
-			if slot := permAt(p, i); l.vals[slot] == manyRows {
-				t.addDelta(l.set(slot), by)
-			}
-		}
+	l, slot, ok := x.entry(k)
+	if !ok || l.vals[slot] != manyRows {
+		return nil
 	}
+	s := l.set(slot)
+	t.addDelta(s, by)
+	return s
 }
 
 func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32) {
@@ -197,16 +194,10 @@ func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32) {
 			return
 		}
 	}
-	l := x.tree.find(k)
-	if l == nil {
-		return
-	}
-	p := l.perm.Load()
-	i, ok := l.search(p, k)
+	l, slot, ok := x.entry(k)
 	if !ok {
 		return
 	}
-	slot := permAt(p, i)
 	if l.vals[slot] != manyRows {
 		if uint32(l.vals[slot]) == row {
 			x.tree.remove(k)
@@ -215,10 +206,10 @@ func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32) {
 	}
 	s := l.set(slot)
 	s.remove(row)
-	if only, ok := s.only(); ok {
+	if s.size == 1 {
 		// Back to the row itself. Its count needs no counter: the entry is
 		// counted by looking at the record.
-		l.setVal(slot, uint64(only))
+		l.setVal(slot, uint64(s.only()))
 		l.storeSet(slot, nil)
 	}
 }

@@ -14,6 +14,7 @@ type rowset struct {
 	n     atomic.Int64 // live rows at the published sequence
 	delta int64        // writer: what the pending commit changes of n
 	dirty bool         // writer: in the table's list of sets with a delta
+	size  int          // writer: rows in the set
 	words tree[uint32]
 }
 
@@ -23,9 +24,15 @@ const manyRows = 1<<64 - 1
 
 func (s *rowset) add(row uint32) {
 	bit := uint64(1) << (row & 63)
-	if l, slot, added := s.words.put(row>>6, bit); !added {
-		l.setVal(slot, l.vals[slot]|bit)
+	l, slot, added := s.words.put(row>>6, bit)
+	if !added {
+		w := l.vals[slot]
+		if w&bit != 0 {
+			return
+		}
+		l.setVal(slot, w|bit)
 	}
+	s.size++
 }
 
 func (s *rowset) remove(row uint32) {
@@ -33,12 +40,18 @@ func (s *rowset) remove(row uint32) {
 	if l == nil {
 		return
 	}
-	i, ok := l.search(l.perm.Load(), row>>6)
+	p := l.perm.Load()
+	i, ok := l.search(p, row>>6)
 	if !ok {
 		return
 	}
-	slot := permAt(l.perm.Load(), i)
-	w := l.vals[slot] &^ (1 << (row & 63))
+	slot := permAt(p, i)
+	was := l.vals[slot]
+	w := was &^ (1 << (row & 63))
+	if w == was {
+		return
+	}
+	s.size--
 	l.setVal(slot, w)
 	if w == 0 {
 		s.words.remove(row >> 6)
@@ -46,18 +59,9 @@ func (s *rowset) remove(row uint32) {
 }
 
 // only returns the row of a set that has exactly one.
-func (s *rowset) only() (uint32, bool) {
+func (s *rowset) only() uint32 {
 	c := s.words.first()
-	if !c.ok() {
-		return 0, false
-	}
-	w := c.l.val(c.slot())
-	row := c.key()<<6 | uint32(bits.TrailingZeros64(w))
-	if w&(w-1) != 0 {
-		return 0, false
-	}
-	c.next()
-	return row, !c.ok()
+	return c.key()<<6 | uint32(bits.TrailingZeros64(c.l.val(c.slot())))
 }
 
 // each calls fn with the rows in ascending order, for tests and the writer.

@@ -75,7 +75,8 @@ type Table struct {
 	changes []Change // of the pending commits, in order
 	delta   int64    // what they change of n
 	dirty   []*rowset
-	pinned  []uint64 // scratch
+	sets    []*rowset // of superseded keys, so that cutting needs no second search
+	pinned  []uint64  // scratch
 	waits   []waitList
 }
 
@@ -91,6 +92,7 @@ type Change struct {
 	Old     *Version // nil: the record is new
 	New     *Version // a tombstone: the record is gone
 	touched uint64   // indexes whose key differs between Old and New
+	sets    int      // where the row sets of Old's keys in those begin in Table.sets
 }
 
 // New returns an empty table.
@@ -294,12 +296,12 @@ func (t *Table) Update(at Ref, v *Version, touched uint64) Conflict {
 	v.prev.Store(at.V)
 	v.bits.Store(at.V.bits.Load()&movedAll | movedBits(touched))
 	dir.cell(at.row).Store(v)
-	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: touched})
+	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: touched, sets: len(t.sets)})
 	if touched != 0 {
 		for i, x := range r.indexes {
 			if touched>>i&1 != 0 {
 				x.link(t, dir, v, at.row)
-				x.count(t, at.V, -1)
+				t.sets = append(t.sets, x.count(t, at.V, -1))
 			}
 		}
 	}
@@ -320,10 +322,10 @@ func (t *Table) Delete(at Ref) {
 	v.prev.Store(at.V)
 	v.bits.Store(flagDead | movedAll)
 	dir.cell(at.row).Store(v)
-	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: 1<<len(r.indexes) - 1})
+	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: 1<<len(r.indexes) - 1, sets: len(t.sets)})
 	t.delta--
 	for _, x := range r.indexes {
-		x.count(t, at.V, -1)
+		t.sets = append(t.sets, x.count(t, at.V, -1))
 	}
 }
 
@@ -443,8 +445,10 @@ func (t *Table) Settle() {
 		t.Sweep(budget)
 	}
 	clear(t.changes)
+	clear(t.sets)
+	t.sets = t.sets[:0]
 	if cap(t.changes) > 1<<16 {
-		t.changes = nil
+		t.changes, t.sets = nil, nil
 	}
 	t.changes = t.changes[:0]
 	r := t.root.Load()
@@ -471,7 +475,7 @@ func (t *Table) cutChanges() bool {
 				continue
 			}
 		}
-		t.cut(r, c.row, c.New, c.Old, c.touched)
+		t.cut(r, c.row, c.New, c.Old, c.touched, t.sets[c.sets:])
 	}
 	return known
 }
@@ -479,14 +483,25 @@ func (t *Table) cutChanges() bool {
 // cut takes v out of its row's chain; newer is the version in front of it, and
 // touched has the indexes in which the two may differ: in the others newer
 // carries the same value, so that the entry stays.
-func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64) {
+//
+// sets, if given, has for each of them the row set of v's key.
+func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, sets []*rowset) {
 	newer.prev.Store(v.prev.Load())
 	dir := r.rows.dir.Load()
 	if touched != 0 {
+		k := 0
 		for i, x := range r.indexes {
-			if touched>>i&1 != 0 {
+			if touched>>i&1 == 0 {
+				continue
+			}
+			// With nothing behind newer, and newer in front, no other version of
+			// the chain can carry v's key.
+			if k < len(sets) && sets[k] != nil && sets[k].size > 2 && newer.prev.Load() == nil && dir.head(row) == newer {
+				sets[k].remove(row)
+			} else {
 				x.unlink(dir, v, row)
 			}
+			k++
 		}
 	}
 	if newer.dead() && newer.prev.Load() == nil && dir.head(row) == newer {
@@ -555,7 +570,7 @@ func (t *Table) revisit(r *root, item waitItem) {
 				return
 			}
 			if newer.Seq() != 0 {
-				t.cut(r, item.row, newer, v, 1<<len(r.indexes)-1)
+				t.cut(r, item.row, newer, v, 1<<len(r.indexes)-1, nil)
 			}
 			return
 		}
