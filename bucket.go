@@ -232,48 +232,50 @@ func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, pla
 	if err != nil {
 		return 0, err
 	}
-	for try := 0; ; try++ {
+	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return 0, b.fail(op, Key{}, err)
 		}
-		if try == optimistic {
-			b.server.borrow()
+		n, err := b.tryMany(ctx, &p, try > optimistic, plan)
+		if err == nil {
+			return n, nil
 		}
-		r := newRequest()
-		r.many = []step{}
-		pin := b.store.pins.Acquire()
-		r.since = pin.Seq + 1
-		p.each(b.table.At(pin.Seq), func(v *table.Version) bool {
-			var st step
-			if st, err = plan(v); err == nil {
-				r.many = append(r.many, st)
-			}
-			return err == nil
-		})
-		b.release(pin)
-		var n int
-		switch {
-		case err != nil || len(r.many) == 0:
-			r.free()
-			if try == optimistic {
-				b.server.mu.Unlock()
-			}
-		case try == optimistic:
-			b.server.runInline(r)
-			n, err = r.count, r.err
-			r.free()
-		default:
-			n, err = b.submit(ctx, r)
-		}
-		if err == errStale && try < optimistic {
-			err = nil
-			continue
-		}
-		if err != nil {
+		if err != errStale {
 			return 0, b.fail(op, Key{}, err)
 		}
-		return n, nil
 	}
+}
+
+// tryMany is one attempt of writeMany, if need be as the bucket's writer from
+// reading to writing.
+func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, plan func(old *table.Version) (step, error)) (int, error) {
+	if exclusive {
+		b.server.borrow()
+		defer b.server.mu.Unlock()
+	}
+	r := newRequest()
+	var err error
+	pin := b.store.pins.Acquire()
+	r.since = pin.Seq + 1
+	p.each(b.table.At(pin.Seq), func(v *table.Version) bool {
+		var st step
+		if st, err = plan(v); err == nil {
+			r.many = append(r.many, st)
+		}
+		return err == nil
+	})
+	b.release(pin)
+	switch {
+	case err != nil || len(r.many) == 0:
+		r.free()
+		return 0, err
+	case exclusive:
+		b.server.run([]*request{r})
+		n, err := r.count, r.err
+		r.free()
+		return n, err
+	}
+	return b.submit(ctx, r)
 }
 
 func (b *bucket) updateMany(ctx context.Context, fields Fields, filters []Filter) (int, error) {

@@ -276,7 +276,11 @@ func (p *preparer) extraFields(v *table.Version, in Fields, wrong *problems) {
 
 func (p *preparer) stampNew(v *table.Version, now time.Time) {
 	ms := nowMillis(now)
-	*p.sh.meta(v) = Meta{Version: 1, CreatedAt: ms, UpdatedAt: ms}
+	m := Meta{Version: 1, CreatedAt: ms, UpdatedAt: ms}
+	if p.sh.ttl > 0 {
+		m.ExpiresAt = ms + Millis(p.sh.ttl.Milliseconds())
+	}
+	*p.sh.meta(v) = m
 }
 
 func (p *preparer) stampNext(v, old *table.Version, now time.Time) {
@@ -592,10 +596,10 @@ func cloneReflect(rv reflect.Value) reflect.Value {
 		if flat(rv.Type()) {
 			return rv
 		}
+		// Only what the record shows: the rest may be anything, cycles included.
 		out := reflect.New(rv.Type()).Elem()
-		out.Set(rv)
 		for i := range rv.NumField() {
-			if out.Field(i).CanSet() {
+			if f := rv.Type().Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
 				out.Field(i).Set(cloneReflect(rv.Field(i)))
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -106,6 +107,9 @@ type Definition struct {
 	Indexes []Index // beside those of the key and of unique fields
 	Ordered bool    // iterate in the order of keys instead of insertion
 	Extra   bool    // keep fields that the schema does not have, as they came
+	// TTL is how long after its insertion a record expires; 0: never. It is
+	// deleted at most Options.TTLInterval after that.
+	TTL time.Duration
 
 	fields []string // order of the fields; set from structs, else alphabetical
 }
@@ -184,6 +188,9 @@ func (d *Definition) check(bucket string, lim limits) ([]rules, []Issue) {
 	}
 	if msg := badName(bucket); msg != "" {
 		bad("", "the bucket's name %s", msg)
+	}
+	if msg := badTTL(d.TTL); msg != "" {
+		bad("", "%s", msg)
 	}
 	if len(d.Schema) == 0 {
 		bad("", "the schema has no fields")

@@ -160,8 +160,7 @@ func (s *server) serve() {
 			close(s.ended)
 			return
 		}
-		_ = recover() // reported to the requests, and counted
-		s.restart()
+		s.restart(recover())
 	}()
 	for {
 		select {
@@ -231,8 +230,12 @@ func (s *server) borrow() {
 	s.queued.Add(-1)
 }
 
-// restart replaces a goroutine that died.
-func (s *server) restart() {
+// restart replaces a goroutine that died, of a panic or of runtime.Goexit.
+func (s *server) restart(cause any) {
+	if cause == nil {
+		cause = "the goroutine ended"
+	}
+	dead := &Error{Op: "server", Bucket: s.b.name, Err: &PanicError{Value: cause, Stack: debug.Stack()}}
 	if !s.holds {
 		s.lock()
 	}
@@ -241,7 +244,7 @@ func (s *server) restart() {
 	}
 	for i, r := range s.group {
 		if r != nil {
-			r.err = &Error{Op: "write", Bucket: s.b.name, Err: &PanicError{Value: "the bucket's server died", Stack: debug.Stack()}}
+			r.err = dead
 			s.group[i] = nil
 			r.done <- struct{}{}
 		}
@@ -249,6 +252,7 @@ func (s *server) restart() {
 	s.group = s.group[:0]
 	s.restarts.Add(1)
 	s.unlock()
+	s.b.store.report("bucket server "+s.b.name, dead)
 	s.b.store.workers.Go("bucket server "+s.b.name, s.serve)
 }
 

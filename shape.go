@@ -38,6 +38,8 @@ type shape struct {
 	hide    []region // struct fields outside the schema: zeroed
 	refs    bool     // the body has pointers, slices, maps: a copy must be deep
 	indexes []indexPlan
+	ttl     time.Duration
+	expiry  int // with a ttl: the index of deadlines, the last
 }
 
 // region is a part of the body.

@@ -39,6 +39,9 @@ type Options struct {
 	// EventBufferChanges bounds the same buffer by the changes in those commits,
 	// but for the newest commit. Default 1,048,576.
 	EventBufferChanges int
+	// TTLInterval is how often expired records are deleted. Default 1 s; negative:
+	// only by PurgeTTL.
+	TTLInterval time.Duration
 	// Clock is the source of time. Default: time.Now.
 	Clock func() time.Time
 }
@@ -55,6 +58,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.TTLInterval == 0 {
+		o.TTLInterval = time.Second
 	}
 	o.MaxDepth = orDefault(o.MaxDepth, 64, math.MaxInt32)
 	o.MaxValueBytes = orDefault(o.MaxValueBytes, 16<<20, math.MaxInt)
@@ -85,6 +91,7 @@ var storeCount atomic.Int64
 //   - "bucket server NAME": one per bucket; it takes the writes that find the
 //     bucket busy, and cuts what closed snapshots had kept.
 //   - "events PATTERN": one per On; it calls the handler.
+//   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
 //
 // Locks: a writer holds its bucket's, then takes the commit lock; nothing is
 // locked under the commit lock but the feed, which is a leaf. Definitions have a
@@ -104,7 +111,10 @@ type Store struct {
 
 	buckets   atomic.Pointer[map[string]*bucket] // copied on change, under defMu
 	closed    atomic.Bool
-	closing   chan struct{} // closed when Close has begun
+	done      chan struct{} // closed when Close begins
+	closing   chan struct{} // closed when a Close ran out of time
+	cutOff    sync.Once     // closes closing
+	ticking   bool          // under defMu: the ttl goroutine runs
 	snapshots atomic.Int64
 	handlers  atomic.Int64
 
@@ -117,7 +127,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "open", Err: err}
 	}
-	st := &Store{opt: opt.withDefaults(), pins: table.NewPins(0), topicIDs: map[string]uint32{}, closing: make(chan struct{})}
+	st := &Store{opt: opt.withDefaults(), pins: table.NewPins(0), topicIDs: map[string]uint32{}, done: make(chan struct{}), closing: make(chan struct{})}
 	st.clock = st.opt.Clock
 	st.feed = feed.New[*commitEvent](st.opt.EventBuffer, st.opt.EventBufferChanges)
 	st.workers = feed.NewGroup(func(name string, p any, stack []byte) {
@@ -149,12 +159,11 @@ func (st *Store) Close(ctx context.Context) error {
 	}
 	st.defMu.Unlock()
 	if first {
+		close(st.done)
 		st.feed.Close()
 	}
 	if err := st.workers.Wait(ctx); err != nil {
-		if first {
-			close(st.closing)
-		}
+		st.cutOff.Do(func() { close(st.closing) })
 		return &Error{Op: "close", Err: err}
 	}
 	return nil
@@ -198,6 +207,10 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	}
 	b := newBucket(st, st.topicID(name), name, def, newShape(name, &def, compiled, t, info, lim))
 	st.workers.Go("bucket server "+name, b.server.serve)
+	if def.TTL > 0 && st.opt.TTLInterval > 0 && !st.ticking {
+		st.ticking = true
+		st.workers.Go("ttl", st.tick)
+	}
 	all := maps.Clone(old)
 	all[name] = b
 	st.buckets.Store(&all)
@@ -338,8 +351,13 @@ func (st *Store) Stats() Stats {
 		queued := max(int(b.server.queued.Load()), 0)
 		s.Records.PerBucket[name] = n
 		s.Records.Total += n
-		s.Indexes.PerBucket[name] = len(b.shape.indexes)
-		s.Indexes.Total += len(b.shape.indexes)
+		indexes := len(b.shape.indexes)
+		if b.shape.ttl > 0 { // that of the deadlines is the store's own
+			indexes--
+			s.TTL.Enabled = true
+		}
+		s.Indexes.PerBucket[name] = indexes
+		s.Indexes.Total += indexes
 		s.Bytes.PerBucket[name] = bytes
 		s.Bytes.Total += bytes
 		s.QueueDepth.PerBucket[name] = queued
@@ -351,6 +369,7 @@ func (st *Store) Stats() Stats {
 			s.Retained[name] = h
 		}
 	}
+	s.TTL.CheckInterval = max(st.opt.TTLInterval, 0)
 	s.Commits = Seq(st.pins.Published())
 	s.Snapshots = int(st.snapshots.Load())
 	s.Subscriptions, s.Lag = st.feed.Lag()

@@ -411,6 +411,10 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 		}
 		sh.indexes = append(sh.indexes, sh.planIndex(fields, false))
 	}
+	if d.TTL > 0 {
+		sh.ttl, sh.expiry = d.TTL, len(sh.indexes)
+		sh.indexes = append(sh.indexes, sh.planExpiry())
+	}
 	return sh
 }
 

@@ -338,6 +338,18 @@ func BenchmarkIterateThird(b *testing.B) {
 	})
 }
 
+func BenchmarkIterateThirdEach(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		users, _ := fill(b, open(b), n)
+		q := users.Where(store.Eq("role", "user"))
+		sum := 0.0
+		for b.Loop() {
+			check(b, q.Each(func(u *user) bool { sum += u.Value; return true }))
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n/3), "ns/record")
+	})
+}
+
 func BenchmarkIterateAll(b *testing.B) {
 	sizes(b, func(b *testing.B, n int) {
 		users, _ := fill(b, open(b), n)

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write what the program prints to the golden file")
 
-// TestOutput compares a run with the text that the README shows. After an
+// TestOutput compares what a run prints with the recorded text. After an
 // intended change:
 //
 //	go test ./examples/quickstart -update

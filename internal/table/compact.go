@@ -49,7 +49,7 @@ func (t *Table) rebuild() *root {
 			w.items[k].row = place[w.items[k].row]
 		}
 	}
-	clear(t.sets) // of the indexes before
+	clear(t.places) // of the indexes before
 	for _, s := range t.dirty {
 		s.delta, s.dirty = 0, false
 	}
@@ -94,8 +94,8 @@ func (t *Table) Recover() {
 		}
 	}
 	clear(t.changes)
-	clear(t.sets)
-	t.changes, t.sets = t.changes[:0], t.sets[:0]
+	clear(t.places)
+	t.changes, t.places = t.changes[:0], t.places[:0]
 	t.delta = 0
 	t.epoch.Add(1)
 	t.n.Store(n)

@@ -3,6 +3,7 @@ package table
 import (
 	"cmp"
 	"strings"
+	"unsafe"
 )
 
 // IndexSpec says how an index reads its key from a version. Exactly one of Word
@@ -32,11 +33,11 @@ type index interface {
 	taken(d *rowDir, v *Version, self int64) bool
 	// link enters v's row and adds one to the count of v's key.
 	link(t *Table, d *rowDir, v *Version, row uint32)
-	// count adds by to the count of v's key, and returns the set that its rows
-	// are in, nil if there is one row.
-	count(t *Table, v *Version, by int64) *rowset
-	// unlink takes the row from v's key unless a version in its chain has it.
-	unlink(d *rowDir, v *Version, row uint32)
+	// count adds by to the count of v's key, and returns where that is.
+	count(t *Table, v *Version, by int64) place
+	// unlink takes the row from v's key, which was at the given place, unless a
+	// version in its chain has the key.
+	unlink(d *rowDir, v *Version, row uint32, at place)
 	// load enters a row of a table that nobody reads yet, for all its versions.
 	load(head *Version, row uint32)
 	// recount sets the counters after load.
@@ -44,6 +45,13 @@ type index interface {
 	// check compares the index with the rows, for tests.
 	check(d *rowDir) error
 	reader
+}
+
+// place is where an index found a key: a hint that saves a second search, if
+// the leaf has not been replaced since. The zero place is none.
+type place struct {
+	set  *rowset        // the set of the key's rows, nil if there was one
+	leaf unsafe.Pointer // *leaf[K]
 }
 
 // keyIndex is an ordered index: key → rows. An entry (key, row) exists exactly
@@ -170,21 +178,24 @@ func (x *keyIndex[K]) put(k K, row uint32) (*leaf[K], int, bool) {
 	return x.tree.put(k, uint64(row))
 }
 
-func (x *keyIndex[K]) count(t *Table, v *Version, by int64) *rowset {
+func (x *keyIndex[K]) count(t *Table, v *Version, by int64) place {
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
-		return nil
+		return place{}
 	}
 	l, slot, ok := x.entry(k)
-	if !ok || l.vals[slot] != manyRows {
-		return nil
+	if !ok {
+		return place{}
 	}
-	s := l.set(slot)
-	t.addDelta(s, by)
-	return s
+	at := place{leaf: unsafe.Pointer(l)}
+	if l.vals[slot] == manyRows {
+		at.set = l.set(slot)
+		t.addDelta(at.set, by)
+	}
+	return at
 }
 
-func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32) {
+func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32, at place) {
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
 		return
@@ -194,13 +205,23 @@ func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32) {
 			return
 		}
 	}
-	l, slot, ok := x.entry(k)
+	var slot int
+	l := (*leaf[K])(at.leaf)
+	if ok = l != nil && l.n != leafGone; ok {
+		p := l.perm.Load()
+		i := 0
+		if i, ok = l.search(p, k); ok {
+			slot = permAt(p, i)
+		}
+	}
 	if !ok {
-		return
+		if l, slot, ok = x.entry(k); !ok {
+			return
+		}
 	}
 	if l.vals[slot] != manyRows {
 		if uint32(l.vals[slot]) == row {
-			x.tree.remove(k)
+			x.tree.removeAt(l, k)
 		}
 		return
 	}

@@ -75,7 +75,7 @@ type Table struct {
 	changes []Change // of the pending commits, in order
 	delta   int64    // what they change of n
 	dirty   []*rowset
-	sets    []*rowset // of superseded keys, so that cutting needs no second search
+	places  []place // of superseded keys, so that cutting needs no second search
 	pinned  []uint64  // scratch
 	waits   []waitList
 }
@@ -92,7 +92,7 @@ type Change struct {
 	Old     *Version // nil: the record is new
 	New     *Version // a tombstone: the record is gone
 	touched uint64   // indexes whose key differs between Old and New
-	sets    int      // where the row sets of Old's keys in those begin in Table.sets
+	places  int      // where the places of Old's keys in those begin in Table.places
 }
 
 // New returns an empty table.
@@ -296,12 +296,12 @@ func (t *Table) Update(at Ref, v *Version, touched uint64) Conflict {
 	v.prev.Store(at.V)
 	v.bits.Store(at.V.bits.Load()&movedAll | movedBits(touched))
 	dir.cell(at.row).Store(v)
-	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: touched, sets: len(t.sets)})
+	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: touched, places: len(t.places)})
 	if touched != 0 {
 		for i, x := range r.indexes {
 			if touched>>i&1 != 0 {
 				x.link(t, dir, v, at.row)
-				t.sets = append(t.sets, x.count(t, at.V, -1))
+				t.places = append(t.places, x.count(t, at.V, -1))
 			}
 		}
 	}
@@ -322,10 +322,10 @@ func (t *Table) Delete(at Ref) {
 	v.prev.Store(at.V)
 	v.bits.Store(flagDead | movedAll)
 	dir.cell(at.row).Store(v)
-	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: 1<<len(r.indexes) - 1, sets: len(t.sets)})
+	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: 1<<len(r.indexes) - 1, places: len(t.places)})
 	t.delta--
 	for _, x := range r.indexes {
-		t.sets = append(t.sets, x.count(t, at.V, -1))
+		t.places = append(t.places, x.count(t, at.V, -1))
 	}
 }
 
@@ -380,7 +380,7 @@ func (t *Table) Undo(mark int) {
 		if !c.New.dead() {
 			for j, x := range r.indexes {
 				if c.touched>>j&1 != 0 {
-					x.unlink(dir, c.New, c.row)
+					x.unlink(dir, c.New, c.row, place{})
 				}
 			}
 		}
@@ -445,10 +445,10 @@ func (t *Table) Settle() {
 		t.Sweep(budget)
 	}
 	clear(t.changes)
-	clear(t.sets)
-	t.sets = t.sets[:0]
+	clear(t.places)
+	t.places = t.places[:0]
 	if cap(t.changes) > 1<<16 {
-		t.changes, t.sets = nil, nil
+		t.changes, t.places = nil, nil
 	}
 	t.changes = t.changes[:0]
 	r := t.root.Load()
@@ -475,7 +475,7 @@ func (t *Table) cutChanges() bool {
 				continue
 			}
 		}
-		t.cut(r, c.row, c.New, c.Old, c.touched, t.sets[c.sets:])
+		t.cut(r, c.row, c.New, c.Old, c.touched, t.places[c.places:])
 	}
 	return known
 }
@@ -484,8 +484,8 @@ func (t *Table) cutChanges() bool {
 // touched has the indexes in which the two may differ: in the others newer
 // carries the same value, so that the entry stays.
 //
-// sets, if given, has for each of them the row set of v's key.
-func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, sets []*rowset) {
+// places, if given, has for each of them where v's key was.
+func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, places []place) {
 	newer.prev.Store(v.prev.Load())
 	dir := r.rows.dir.Load()
 	if touched != 0 {
@@ -496,10 +496,14 @@ func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, sets
 			}
 			// With nothing behind newer, and newer in front, no other version of
 			// the chain can carry v's key.
-			if k < len(sets) && sets[k] != nil && sets[k].size > 2 && newer.prev.Load() == nil && dir.head(row) == newer {
-				sets[k].remove(row)
+			var at place
+			if k < len(places) {
+				at = places[k]
+			}
+			if at.set != nil && at.set.size > 2 && newer.prev.Load() == nil && dir.head(row) == newer {
+				at.set.remove(row)
 			} else {
-				x.unlink(dir, v, row)
+				x.unlink(dir, v, row, at)
 			}
 			k++
 		}

@@ -34,6 +34,7 @@ type tree[K cmp.Ordered] struct {
 
 const (
 	leafSlots = 15
+	leafGone  = 100 // in nodeHead.n of a leaf that was replaced
 	innerKids = 32
 	maxHeight = 16
 )
@@ -272,6 +273,7 @@ func (l *leaf[K]) pull(src *leaf[K], p uint64, from, to int) {
 // pa leads to oldFirst.
 func (t *tree[K]) replaceLeaf(pa *path[K], oldFirst, oldLast, first, last *leaf[K]) {
 	before, after := oldFirst.prev.Load(), oldLast.next.Load()
+	oldFirst.n, oldLast.n = leafGone, leafGone
 	first.prev.Store(before)
 	last.next.Store(after)
 	switch {
@@ -361,8 +363,22 @@ func (t *tree[K]) remove(k K) {
 	}
 }
 
+// removeAt is remove for a caller who knows a leaf that covered k: while that is
+// still the case, and the leaf stays well filled, there is no need to descend.
+func (t *tree[K]) removeAt(l *leaf[K], k K) {
+	if l != nil && l.n != leafGone {
+		p := l.perm.Load()
+		if i, ok := l.search(p, k); ok && permLen(p) > 5 {
+			l.perm.Store(permCut(p, i))
+			return
+		}
+	}
+	t.remove(k)
+}
+
 // unlink drops an empty leaf.
 func (t *tree[K]) unlink(pa *path[K], l *leaf[K]) {
+	l.n = leafGone
 	before, after := l.prev.Load(), l.next.Load()
 	t.shrink(pa, pa.n-1)
 	if before != nil {

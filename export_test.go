@@ -1,0 +1,27 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// CheckTables runs every table's self-check, as its writer.
+func CheckTables(st *Store) error {
+	var errs []error
+	for name, b := range *st.buckets.Load() {
+		if err := b.check(); err != nil {
+			errs = append(errs, fmt.Errorf("bucket %q: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *bucket) check() error {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
+	return b.table.Check()
+}
+
+// PlantFault has f run wherever a bucket's writer applies a request. Call it
+// before the first write; f must let tests that are done pass.
+func PlantFault(st *Store, f func()) { st.fault = func(*request) { f() } }
