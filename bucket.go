@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/noex-go/store/internal/table"
 )
@@ -148,10 +149,7 @@ func (b *bucket) insertMany(ctx context.Context, vs []*table.Version) error {
 		return nil
 	}
 	r := newRequest()
-	r.many = make([]step, len(vs))
-	for i, v := range vs {
-		r.many[i] = step{op: opInsert, v: v}
-	}
+	r.inserts = vs
 	if _, err := b.submit(ctx, r); err != nil {
 		return b.fail("insert", Key{}, err)
 	}
@@ -310,11 +308,12 @@ func prefixIssues(all *[]Issue, i int, err error) error {
 
 // prepareMany prepares the records of an InsertMany; the error lists the issues
 // of all of them.
-func (b *bucket) prepareMany(n int, prepare func(i int) (*table.Version, error)) ([]*table.Version, error) {
+func (b *bucket) prepareMany(n int, prepare func(i int, now time.Time) (*table.Version, error)) ([]*table.Version, error) {
 	vs := make([]*table.Version, n)
+	now := b.store.clock()
 	var issues []Issue
 	for i := range n {
-		v, err := prepare(i)
+		v, err := prepare(i, now)
 		if err != nil {
 			if err := prefixIssues(&issues, i, err); err != nil {
 				return nil, b.fail("insert", Key{}, err)
@@ -368,7 +367,7 @@ func (h *Bucket) Insert(ctx context.Context, fields Fields) (Record, error) {
 	if err := h.b.writable("insert", h.at); err != nil {
 		return Record{}, err
 	}
-	v, err := h.b.prep.insertFields(fields)
+	v, err := h.b.prep.insertFields(fields, h.b.store.clock())
 	if err == nil {
 		err = h.b.insert(ctx, v)
 	}
@@ -384,7 +383,9 @@ func (h *Bucket) InsertMany(ctx context.Context, records []Fields) ([]Record, er
 	if err := h.b.writable("insert", h.at); err != nil {
 		return nil, err
 	}
-	vs, err := h.b.prepareMany(len(records), func(i int) (*table.Version, error) { return h.b.prep.insertFields(records[i]) })
+	vs, err := h.b.prepareMany(len(records), func(i int, now time.Time) (*table.Version, error) {
+		return h.b.prep.insertFields(records[i], now)
+	})
 	if err == nil {
 		err = h.b.insertMany(ctx, vs)
 	}
@@ -421,7 +422,7 @@ func (h *Bucket) Upsert(ctx context.Context, fields Fields) (Record, error) {
 		return Record{}, err
 	}
 	v, err := h.b.upsert(ctx, fields[h.b.def.Key],
-		func() (*table.Version, error) { return h.b.prep.insertFields(fields) },
+		func() (*table.Version, error) { return h.b.prep.insertFields(fields, h.b.store.clock()) },
 		func(old *table.Version) (*table.Version, error) { return h.b.prep.merge(old, fields) })
 	if err != nil {
 		return Record{}, err

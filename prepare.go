@@ -49,10 +49,9 @@ func (ps problems) err(bucket string) error {
 func nowMillis(t time.Time) Millis { return Millis(t.UnixMilli()) }
 
 // insertFields prepares a new record from a dynamic input.
-func (p *preparer) insertFields(in Fields) (*table.Version, error) {
+func (p *preparer) insertFields(in Fields, now time.Time) (*table.Version, error) {
 	sh := p.sh
 	v := sh.alloc()
-	now := p.clock()
 	var wrong problems
 	used := 0
 	for i := range sh.slots {
@@ -81,9 +80,8 @@ func (p *preparer) insertFields(in Fields) (*table.Version, error) {
 
 // insertStruct prepares a new record from a version whose body was filled from
 // a struct.
-func (p *preparer) insertStruct(v *table.Version) error {
+func (p *preparer) insertStruct(v *table.Version, now time.Time) error {
 	sh := p.sh
-	now := p.clock()
 	var wrong problems
 	for _, r := range sh.hide {
 		reflect.NewAt(r.typ, at(v, sh.bodyOff+r.off)).Elem().SetZero()
@@ -105,8 +103,7 @@ func (p *preparer) insertStruct(v *table.Version) error {
 }
 
 // complete prepares a new record whose fields were brought over one by one.
-func (p *preparer) complete(v *table.Version) error {
-	now := p.clock()
+func (p *preparer) complete(v *table.Version, now time.Time) error {
 	var wrong problems
 	for i := range p.sh.slots {
 		if err := p.finish(&p.sh.slots[i], v, now, &wrong); err != nil {

@@ -189,7 +189,7 @@ func TestTypesRefuse(t *testing.T) {
 			{1.5, "type"}, {"1", "type"}, {math.NaN(), "type"}, {math.Inf(1), "max"}, {uint64(math.MaxInt64 + 1), "max"}, {9.3e18, "max"},
 			{json.Number("9223372036854775808"), "max"}, {json.Number("0.5"), "type"}, {json.Number("x"), "format"}, {true, "type"}, {func() {}, "type"}, {1i, "type"},
 		},
-		store.Float: {{math.NaN(), "type"}, {float32(math.NaN()), "type"}, {int64(1<<53 + 1), "type"}, {json.Number("1e400"), "max"}, {json.Number("NaN"), "format"}, {"1.5", "type"}, {nilOf[func()](), "type"}},
+		store.Float:  {{math.NaN(), "type"}, {float32(math.NaN()), "type"}, {int64(1<<53 + 1), "type"}, {json.Number("1e400"), "max"}, {json.Number("NaN"), "format"}, {"1.5", "type"}, {nilOf[func()](), "type"}},
 		store.Number: {{math.NaN(), "type"}, {json.Number("1e400"), "max"}, {json.Number(""), "format"}, {uint64(math.MaxUint64), "max"}, {"1", "type"}, {[]int{1}, "type"}},
 		store.Bool:   {{1, "type"}, {"true", "type"}, {0.0, "type"}},
 		store.Object: {{[]any{}, "type"}, {"{}", "type"}, {1, "type"}, {map[int]string{}, "type"}, {map[string]any{"\xff": 1}, "format"}, {map[string]any{"a": "\xff"}, "format"}, {map[string]any{"a": math.NaN()}, "type"}, {cycle, "max"}, {map[string]any{"c": make(chan int)}, "type"}},

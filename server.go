@@ -70,14 +70,15 @@ const (
 // request is what a caller asks of a bucket's writer: steps that happen all or
 // not at all.
 type request struct {
-	step         // the only step, if many is nil
-	many  []step // all of them otherwise
-	since uint64 // if not 0: fail with errStale if a commit from this sequence on touched the bucket
-	seq   uint64 // result: sequence of the commit, 0 if nothing changed
-	count int    // result: records that changed
-	err   error
-	state atomic.Int32
-	done  chan struct{}
+	step                     // the only step, if neither of the next two is set
+	inserts []*table.Version // prepared records to insert
+	many    []step           // steps of any kind
+	since   uint64           // if not 0: fail with errStale if a commit from this sequence on touched the bucket
+	seq     uint64           // result: sequence of the commit, 0 if nothing changed
+	count   int              // result: records that changed
+	err     error
+	state   atomic.Int32
+	done    chan struct{}
 }
 
 const (
@@ -340,11 +341,18 @@ func (s *server) apply(r *request) (ok bool) {
 		return true
 	}
 	mark := t.Mark()
-	if r.many == nil {
-		r.err = s.step(r, &r.step)
-	} else {
+	switch {
+	case r.inserts != nil:
+		for _, v := range r.inserts {
+			if r.err = s.b.conflict(t.Insert(v), v); r.err != nil {
+				break
+			}
+		}
+	case r.many == nil:
+		r.err = s.step(&r.step)
+	default:
 		for i := range r.many {
-			if r.err = s.step(r, &r.many[i]); r.err != nil {
+			if r.err = s.step(&r.many[i]); r.err != nil {
 				break
 			}
 		}
@@ -356,7 +364,7 @@ func (s *server) apply(r *request) (ok bool) {
 	return true
 }
 
-func (s *server) step(r *request, st *step) error {
+func (s *server) step(st *step) error {
 	t := s.b.table
 	switch st.op {
 	case opInsert:

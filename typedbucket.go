@@ -6,6 +6,7 @@ import (
 	"iter"
 	"reflect"
 	"runtime/debug"
+	"time"
 
 	"github.com/noex-go/store/internal/table"
 )
@@ -104,15 +105,15 @@ func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
 	return h.c.value(v), true
 }
 
-func (h *TypedBucket[T]) prepare(t *T) (*table.Version, error) {
+func (h *TypedBucket[T]) prepare(t *T, now time.Time) (*table.Version, error) {
 	v, err := h.c.bring(t, nil)
 	if err != nil {
 		return nil, err
 	}
 	if h.c.native {
-		return v, h.b.prep.insertStruct(v)
+		return v, h.b.prep.insertStruct(v, now)
 	}
-	return v, h.b.prep.complete(v)
+	return v, h.b.prep.complete(v, now)
 }
 
 func (h *TypedBucket[T]) prepareNext(t *T, old *table.Version) (*table.Version, error) {
@@ -134,7 +135,7 @@ func (h *TypedBucket[T]) Insert(ctx context.Context, t T) (T, error) {
 	if err := h.b.writable("insert", h.at); err != nil {
 		return none, err
 	}
-	v, err := h.prepare(&t)
+	v, err := h.prepare(&t, h.b.store.clock())
 	if err == nil {
 		err = h.b.insert(ctx, v)
 	}
@@ -150,7 +151,9 @@ func (h *TypedBucket[T]) InsertMany(ctx context.Context, records []T) ([]T, erro
 	if err := h.b.writable("insert", h.at); err != nil {
 		return nil, err
 	}
-	vs, err := h.b.prepareMany(len(records), func(i int) (*table.Version, error) { return h.prepare(&records[i]) })
+	vs, err := h.b.prepareMany(len(records), func(i int, now time.Time) (*table.Version, error) {
+		return h.prepare(&records[i], now)
+	})
 	if err == nil {
 		err = h.b.insertMany(ctx, vs)
 	}
@@ -215,7 +218,7 @@ func (h *TypedBucket[T]) Upsert(ctx context.Context, t T) (T, error) {
 		return none, err
 	}
 	v, err := h.b.upsert(ctx, h.c.key(&t),
-		func() (*table.Version, error) { return h.prepare(&t) },
+		func() (*table.Version, error) { return h.prepare(&t, h.b.store.clock()) },
 		func(old *table.Version) (*table.Version, error) { return h.prepareNext(&t, old) })
 	if err != nil {
 		return none, err

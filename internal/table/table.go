@@ -75,8 +75,8 @@ type Table struct {
 	changes []Change // of the pending commits, in order
 	delta   int64    // what they change of n
 	dirty   []*rowset
-	places  []place // of superseded keys, so that cutting needs no second search
-	pinned  []uint64  // scratch
+	places  []place  // of superseded keys, so that cutting needs no second search
+	pinned  []uint64 // scratch
 	waits   []waitList
 }
 

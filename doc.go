@@ -1,0 +1,58 @@
+// Package store is an embeddable in-memory store: named buckets of records with
+// a schema, unique, secondary and compound indexes, atomic writes, snapshots and
+// change events.
+//
+//	s, err := store.Open(ctx, store.Options{})
+//	defer s.Close(ctx)
+//	users, err := store.Define[User](ctx, s, "users")          // schema from struct tags
+//	alice, err := users.Insert(ctx, User{Name: "Alice"})
+//	alice, ok := users.Get(alice.ID)                           // never waits for a writer
+//	admins, err := users.Where(store.Eq("role", "admin")).All() // through an index
+//
+// [Store.DefineBucket] makes a bucket whose schema is known at run time only;
+// every bucket can be read and written both ways, see [Typed] and [Store.Bucket].
+//
+// # Guarantees
+//
+// Each is held by the tests named after it.
+//
+//  1. Atomic. A write, of one record or of many, is one commit: readers and
+//     handlers see all of it or nothing, its index entries included. A write that
+//     fails, for whatever reason, leaves nothing behind; an autoincrement number
+//     that it had drawn is not used again. (TODO)
+//  2. Consistent reads. Each read sees one committed state from beginning to end:
+//     a query, an iterator, and through [Store.Snapshot] any number of reads over
+//     all buckets. What it has returned never changes. (TODO)
+//  3. Single reads are linearizable: a read that begins after a write was
+//     acknowledged sees it, and no read sees less than one that ended before it
+//     began. (TODO)
+//  4. Events. A handler gets the events of the commits that match its pattern in
+//     commit order, each once, never before the commit is visible, and those of
+//     one commit one after the other. (TODO)
+//  5. Bounded memory. A record has at most one version more than distinct commits
+//     are held by snapshots and running queries, however long they are held. A
+//     handler that is too slow is told [ErrLagged] with the number of commits that
+//     it missed; it never delays a writer, and never loses an event unsaid. (TODO)
+//  6. User code is contained. Default functions, update functions and handlers run
+//     neither under a lock nor in a bucket's server: one that blocks delays its own
+//     call or subscription only. The panic of a default or an update function comes
+//     back as a [*PanicError] of that call, which changes nothing; that of a handler
+//     is reported, and the handler is called for the next event. (TODO)
+//  7. Values are safe. Nothing that a caller passes in or gets out shares memory
+//     that can change with the store: records are immutable, all else is
+//     copied. (TODO)
+//  8. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
+//     all of them. (TODO)
+//
+// # Reading order
+//
+// ARCHITECTURE.md has the picture. Then, from the outside in:
+//
+//   - store.go, bucket.go, typedbucket.go, record.go, errors.go: what users see
+//   - schema.go, prepare.go: what a record must be, and how it becomes one
+//   - server.go, commit.go: how a write happens
+//   - query.go, filter.go, snapshot.go, events.go: how it is read and heard of
+//   - shape.go, typed.go, value.go: how a record lies in memory
+//   - internal/table: rows, version chains and indexes, from table.go on
+//   - internal/keyenc, internal/feed: index keys; the queue to the handlers
+package store
