@@ -107,10 +107,13 @@ func (b *bucket) lookup(key any) *table.Version {
 
 // get is lookup at a snapshot, or now if there is none.
 func (b *bucket) get(at *Snapshot, key any) *table.Version {
+	if b.dropped.Load() {
+		return nil
+	}
 	if at == nil {
 		return b.lookup(key)
 	}
-	at.use()
+	at.use(b.store)
 	text, word, ok := b.shape.keyArg(key)
 	if !ok {
 		return nil
@@ -253,16 +256,18 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, plan func
 	}
 	r := newRequest()
 	var err error
-	pin := b.store.pins.Acquire()
-	r.since = pin.Seq + 1
-	p.each(b.table.At(pin.Seq), func(v *table.Version) bool {
-		var st step
-		if st, err = plan(v); err == nil {
-			r.many = append(r.many, st)
-		}
-		return err == nil
-	})
-	b.release(pin)
+	func() {
+		pin := b.store.pins.Acquire()
+		defer b.release(pin)
+		r.since = pin.Seq + 1
+		p.each(b.table.At(pin.Seq), func(v *table.Version) bool {
+			var st step
+			if st, err = plan(v); err == nil {
+				r.many = append(r.many, st)
+			}
+			return err == nil
+		})
+	}()
 	switch {
 	case err != nil || len(r.many) == 0:
 		r.free()
@@ -277,8 +282,9 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, plan func
 }
 
 func (b *bucket) updateMany(ctx context.Context, fields Fields, filters []Filter) (int, error) {
+	now := b.store.clock() // user code: not in the writer's time
 	return b.writeMany(ctx, "update", filters, func(old *table.Version) (step, error) {
-		v, err := b.prep.merge(old, fields)
+		v, err := b.prep.merge(old, fields, now)
 		if err != nil {
 			return step{}, err
 		}
@@ -403,7 +409,7 @@ func (h *Bucket) Update(ctx context.Context, key any, fields Fields) (Record, er
 		return Record{}, err
 	}
 	v, err := h.b.update(ctx, "update", key, func(old *table.Version) (*table.Version, error) {
-		return h.b.prep.merge(old, fields)
+		return h.b.prep.merge(old, fields, h.b.store.clock())
 	})
 	if err != nil {
 		return Record{}, err
@@ -421,9 +427,13 @@ func (h *Bucket) Upsert(ctx context.Context, fields Fields) (Record, error) {
 	if err := h.b.writable("upsert", h.at); err != nil {
 		return Record{}, err
 	}
-	v, err := h.b.upsert(ctx, fields[h.b.def.Key],
+	// In the form that an insert gives it; if it has none, the insert says why.
+	key, _ := h.b.shape.lim.convert(h.b.shape.slots[h.b.shape.key].typ, fields[h.b.def.Key])
+	v, err := h.b.upsert(ctx, key,
 		func() (*table.Version, error) { return h.b.prep.insertFields(fields, h.b.store.clock()) },
-		func(old *table.Version) (*table.Version, error) { return h.b.prep.merge(old, fields) })
+		func(old *table.Version) (*table.Version, error) {
+			return h.b.prep.merge(old, fields, h.b.store.clock())
+		})
 	if err != nil {
 		return Record{}, err
 	}

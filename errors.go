@@ -22,11 +22,12 @@ var (
 	ErrReadOnly = errors.New("handle is bound to a snapshot, which cannot be written")
 	// ErrSnapshotClosed indicates a read through a snapshot that was closed.
 	ErrSnapshotClosed = errors.New("snapshot is closed")
-	// ErrLagged indicates that a subscriber was too slow: events were lost, as
-	// many commits as [Event.Missed] says at most.
+	// ErrLagged indicates that a subscriber was too slow: the events of as many
+	// commits as [Event.Missed] says were lost.
 	ErrLagged = errors.New("subscriber lagged behind, events were lost")
 	// ErrPattern indicates a topic pattern that can match nothing.
-	ErrPattern = errors.New("not a topic pattern")
+	ErrPattern    = errors.New("not a topic pattern")
+	errOtherStore = errors.New("the handle is bound to a snapshot of another store")
 	// ErrFull indicates that a bucket has no row numbers left (2^32).
 	ErrFull = errors.New("bucket is full")
 )
@@ -74,7 +75,12 @@ type Issue struct {
 	Message string `json:"message"` // for people; it never contains the value
 }
 
-func (i Issue) String() string { return i.Field + ": " + i.Message }
+func (i Issue) String() string {
+	if i.Field == "" {
+		return i.Message
+	}
+	return i.Field + ": " + i.Message
+}
 
 func issueList(issues []Issue) string {
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -110,6 +111,9 @@ func (st *Store) On(topics string, handler func(Event)) (stop func(), err error)
 	p, err := parsePattern(topics)
 	if err != nil {
 		return nil, &Error{Op: "on", Err: err}
+	}
+	if handler == nil {
+		return nil, &Error{Op: "on", Err: errors.New("there is no handler")}
 	}
 	in := feed.Interest{Any: p.any, Types: p.types}
 	if !p.any {

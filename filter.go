@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 )
 
 // Filter is a condition on a record. Filters are compiled against the bucket's
-// schema when the query runs; an unknown field, or a value that the field could
-// never have, is a *QueryError that names both.
+// schema when the query is made; an unknown field, or a value of another type than
+// the field's, is a *QueryError that names both.
 type Filter struct {
 	op    filterOp
 	field string
@@ -98,7 +99,7 @@ const (
 
 // compile checks the filters and chooses how to find the records: by the key, by
 // the index that covers most of the equalities (a unique one first), else by a
-// scan. The order of the result is the bucket's, except with accessPrefix.
+// scan.
 func (b *bucket) compile(filters []Filter) (plan, error) {
 	p := plan{b: b}
 	if b.dropped.Load() {
@@ -226,10 +227,15 @@ func (p *plan) filter(yield func(*table.Version) bool) func(*table.Version) bool
 	return func(u *table.Version) bool { return !p.passes(u) || yield(u) }
 }
 
-// each calls yield with the matching records that a view sees.
+// each calls yield with the matching records that a view sees, in the bucket's
+// order.
 func (p *plan) each(v table.View, yield func(*table.Version) bool) {
 	if p.n > 0 {
 		yield = p.filter(yield)
+	}
+	if p.unsorted() {
+		p.eachSorted(v, yield)
+		return
 	}
 	switch p.access {
 	case accessAll:
@@ -244,9 +250,38 @@ func (p *plan) each(v table.View, yield func(*table.Version) bool) {
 		}
 	case accessIndex:
 		v.Lookup(p.index, p.key, yield)
-	case accessPrefix:
-		v.Range(p.index, table.Range{Lo: p.key, Hi: p.end, NoHi: p.noEnd}, false, yield)
 	}
+}
+
+// unsorted reports whether the index finds the records in another order than
+// the bucket's.
+func (p *plan) unsorted() bool {
+	return p.access == accessPrefix || p.access == accessIndex && p.b.def.Ordered
+}
+
+// eachSorted finds all records and sorts them before it yields the first.
+func (p *plan) eachSorted(v table.View, yield func(*table.Version) bool) {
+	found := v.Gather(p.index, p.span())
+	if p.b.def.Ordered {
+		key := &p.b.shape.slots[p.b.shape.key]
+		slices.SortFunc(found, func(a, b *table.Version) int { return key.compare(a, b) })
+	}
+	for _, u := range found {
+		if !yield(u) {
+			return
+		}
+	}
+}
+
+// span is the interval of the index that the plan reads.
+func (p *plan) span() table.Range {
+	if p.access == accessPrefix {
+		return table.Range{Lo: p.key, Hi: p.end, NoHi: p.noEnd}
+	}
+	if p.b.shape.indexes[p.index].word {
+		return table.Range{Lo: p.key, Hi: table.Key{Word: p.key.Word + 1}, NoHi: p.key.Word == math.MaxUint64}
+	}
+	return table.Range{Lo: p.key, Hi: table.Key{Text: p.key.Text + "\x00"}}
 }
 
 func (p *plan) byKey(v table.View) *table.Version {

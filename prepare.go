@@ -5,12 +5,15 @@ import (
 	"cmp"
 	"crypto/rand"
 	"fmt"
+	"maps"
+	"math"
 	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/google/uuid"
@@ -75,7 +78,7 @@ func (p *preparer) insertFields(in Fields, now time.Time) (*table.Version, error
 		p.extraFields(v, in, &wrong)
 	}
 	p.stampNew(v, now)
-	return v, wrong.err(sh.bucket)
+	return v, p.accept(v, wrong)
 }
 
 // insertStruct prepares a new record from a version whose body was filled from
@@ -99,7 +102,7 @@ func (p *preparer) insertStruct(v *table.Version, now time.Time) error {
 		}
 	}
 	p.stampNew(v, now)
-	return wrong.err(sh.bucket)
+	return p.accept(v, wrong)
 }
 
 // complete prepares a new record whose fields were brought over one by one.
@@ -111,7 +114,21 @@ func (p *preparer) complete(v *table.Version, now time.Time) error {
 		}
 	}
 	p.stampNew(v, now)
-	return wrong.err(p.sh.bucket)
+	return p.accept(v, wrong)
+}
+
+// accept is the end of preparing a new record: numbers that it brought for
+// autoincrement fields are taken from now on.
+func (p *preparer) accept(v *table.Version, wrong problems) error {
+	if len(wrong) > 0 {
+		return wrong.err(p.sh.bucket)
+	}
+	for _, i := range p.sh.autos {
+		if s := &p.sh.slots[i]; !s.absent(v) {
+			p.raise(s, v)
+		}
+	}
+	return nil
 }
 
 // finish is what every field of a new record goes through once its input is in
@@ -125,8 +142,6 @@ func (p *preparer) finish(s *slot, v *table.Version, now time.Time, wrong *probl
 			}
 			return err
 		}
-	} else if s.gen == Autoincrement {
-		p.raise(s, v)
 	}
 	s.judge(v, wrong)
 	return nil
@@ -134,16 +149,16 @@ func (p *preparer) finish(s *slot, v *table.Version, now time.Time, wrong *probl
 
 // judge adds what is wrong with a field by its rules.
 func (s *slot) judge(v *table.Version, wrong *problems) {
-	code := Code("")
+	bad := broken(0)
 	if s.absent(v) {
 		if s.required {
-			code = CodeRequired
+			bad = brokenRequired
 		}
 	} else if !s.plain {
-		code = s.check(v)
+		bad = s.check(v)
 	}
-	if code != "" {
-		*wrong = append(*wrong, Issue{s.name, code, s.describe(code)})
+	if bad != 0 {
+		*wrong = s.describe(*wrong, s.name, bad)
 	}
 }
 
@@ -153,6 +168,8 @@ func (p *preparer) fill(s *slot, v *table.Version, now time.Time) error {
 	case s.gen == UUID && s.kind == memString && !s.ptr:
 		*(*string)(at(v, s.off)) = newUUID()
 		s.setAbsent(v, false)
+	case s.gen == Autoincrement && p.auto[s.pos].Load() == math.MaxInt64:
+		return &valueError{string(CodeMax), "has no number left"}
 	case s.gen != 0:
 		if err := s.put(v, p.generate(s, now), p.sh.lim); err != nil {
 			return err
@@ -224,11 +241,16 @@ func (p *preparer) generate(s *slot, now time.Time) any {
 // raise keeps the counter above a number that a caller chose.
 func (p *preparer) raise(s *slot, v *table.Version) {
 	n := s.num(v)
+	taken := int64(n.bits)
 	if n.isFloat {
-		return
+		f := math.Floor(n.float())
+		if f >= 1<<63 || f < 1 {
+			return // no number that could come
+		}
+		taken = int64(f)
 	}
 	c := &p.auto[s.pos]
-	for last := c.Load(); int64(n.bits) > last && !c.CompareAndSwap(last, int64(n.bits)); last = c.Load() {
+	for last := c.Load(); taken > last && !c.CompareAndSwap(last, taken); last = c.Load() {
 	}
 }
 
@@ -254,12 +276,13 @@ func (p *preparer) extraFields(v *table.Version, in Fields, wrong *problems) {
 		v.Ext = &table.Ext{}
 	}
 	extra := make(map[string]any, len(v.Ext.Extra)+len(names))
-	for k, x := range v.Ext.Extra { // shared with the version before: values are immutable
-		extra[k] = x
-	}
+	// shared with the version before: values are immutable
+	maps.Copy(extra, v.Ext.Extra)
 	for _, name := range names {
 		x, err := p.sh.lim.normalize(in[name])
 		switch {
+		case !utf8.ValidString(name):
+			*wrong = append(*wrong, Issue{name, CodeFormat, "its name is not valid UTF-8"})
 		case err != nil:
 			wrong.add(name, err)
 		case x == nil:
@@ -289,7 +312,7 @@ func (p *preparer) stampNext(v, old *table.Version, now time.Time) {
 
 // merge prepares the version that follows old with some fields changed. Key,
 // generated and metadata fields of the input are ignored.
-func (p *preparer) merge(old *table.Version, in Fields) (*table.Version, error) {
+func (p *preparer) merge(old *table.Version, in Fields, now time.Time) (*table.Version, error) {
 	sh := p.sh
 	v := sh.copyOf(old)
 	var wrong problems
@@ -316,7 +339,7 @@ func (p *preparer) merge(old *table.Version, in Fields) (*table.Version, error) 
 	if unknown {
 		p.extraFields(v, in, &wrong)
 	}
-	p.stampNext(v, old, p.clock())
+	p.stampNext(v, old, now)
 	return v, wrong.err(sh.bucket)
 }
 
@@ -337,10 +360,11 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 			s.copyFrom(v, old)
 			continue
 		}
+		if s.scalar() && !s.absent(old) && s.equal(v, old) {
+			continue // it was valid, and its schema has not changed since
+		}
 		if s.zero(v) && (s.zeroAbsent || s.nilable() || s.absent(old)) {
 			s.setAbsent(v, true)
-		} else if s.scalar() && !s.absent(old) && s.equal(v, old) {
-			continue // it was valid, and its schema has not changed since
 		} else if err := s.settle(v, sh.lim); err != nil {
 			wrong.add(s.name, err)
 			continue

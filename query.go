@@ -45,6 +45,8 @@ func (b *bucket) pinFor(at *Snapshot) (table.View, table.Pin, error) {
 		pin = b.store.pins.Acquire()
 	case at.closed.Load():
 		return table.View{}, pin, b.fail("query", Key{}, ErrSnapshotClosed)
+	case at.store != b.store:
+		return table.View{}, pin, b.fail("query", Key{}, errOtherStore)
 	default:
 		pin = b.store.pins.Hold(at.pin) // the snapshot may be closed meanwhile
 	}
@@ -63,8 +65,8 @@ func (q *Query[R]) Where(filters ...Filter) *Query[R] {
 	return newQuery(q.b, q.at, q.dec, slices.Concat(q.filters, filters))
 }
 
-// All returns the matching records in the bucket's order; where an index of
-// several fields finds them by the first ones, in that index's order.
+// All returns the matching records in the bucket's order: of insertion, or of
+// keys if the bucket is defined so.
 func (q *Query[R]) All() ([]R, error) {
 	view, pin, err := q.open()
 	if err != nil {
@@ -136,7 +138,7 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 func (q *Query[R]) all() iter.Seq[R] {
 	return func(yield func(R) bool) {
 		if q.at != nil {
-			q.at.use()
+			q.at.use(q.b.store)
 		}
 		view, pin, err := q.open()
 		if err != nil {

@@ -2,6 +2,8 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
+	"math"
 	"strconv"
 	"time"
 	"unsafe"
@@ -205,7 +207,38 @@ func (r Record) Map() map[string]any {
 	return m
 }
 
-// MarshalJSON writes what Map returns.
-func (r Record) MarshalJSON() ([]byte, error) { return json.Marshal(r.Map()) }
+// MarshalJSON writes what Map returns. An infinite float, for which JSON has no
+// number, is the string "Infinity" or "-Infinity", as a Float field takes it.
+func (r Record) MarshalJSON() ([]byte, error) {
+	m := r.Map()
+	data, err := json.Marshal(m)
+	var unsupported *json.UnsupportedValueError
+	if errors.As(err, &unsupported) {
+		return json.Marshal(nameInfinity(m))
+	}
+	return data, err
+}
+
+// nameInfinity replaces infinite floats in a canonical value that is its own.
+func nameInfinity(v any) any {
+	switch v := v.(type) {
+	case float64:
+		switch {
+		case math.IsInf(v, 1):
+			return infinityText
+		case math.IsInf(v, -1):
+			return "-" + infinityText
+		}
+	case map[string]any:
+		for k, x := range v {
+			v[k] = nameInfinity(x)
+		}
+	case []any:
+		for i, x := range v {
+			v[i] = nameInfinity(x)
+		}
+	}
+	return v
+}
 
 func at(v *table.Version, off uintptr) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(v), off) }

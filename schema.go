@@ -1,8 +1,9 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
+	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -118,11 +119,10 @@ func (d Definition) clone() Definition {
 	s := make(Schema, len(d.Schema))
 	for name, f := range d.Schema {
 		f.Enum = slices.Clone(f.Enum)
-		if _, fn := f.Default.(func() any); !fn && f.Default != nil {
-			if v, err := (limits{64, 1 << 30}).normalize(f.Default); err == nil {
-				f.Default = v
-			}
+		for i := range f.Enum {
+			f.Enum[i] = copyOption(f.Enum[i])
 		}
+		f.Default = copyOption(f.Default)
 		if f.Min != nil {
 			f.Min = &Limit{f.Min.n}
 		}
@@ -138,6 +138,19 @@ func (d Definition) clone() Definition {
 	}
 	d.fields = slices.Clone(d.fields)
 	return d
+}
+
+// copyOption copies a value in a definition, unless it cannot be: then the check
+// of the definition says so.
+func copyOption(v any) any {
+	switch v.(type) {
+	case nil, func() any:
+		return v
+	}
+	if c, err := (limits{64, 1 << 30}).normalize(v); err == nil {
+		return c
+	}
+	return v
 }
 
 // rules is a field's schema, compiled once.
@@ -162,17 +175,20 @@ type rules struct {
 	plain bool
 }
 
-// fieldNames returns the fields in their order: the key first where the order
-// is not given by a struct.
+// fieldNames returns the fields in their order: those of a struct as it has
+// them, others by the alphabet.
 func (d *Definition) fieldNames() []string {
-	if d.fields != nil {
-		return d.fields
-	}
-	names := make([]string, 0, len(d.Schema))
+	names := slices.DeleteFunc(slices.Clone(d.fields), func(name string) bool {
+		_, ok := d.Schema[name]
+		return !ok
+	})
+	n := len(names)
 	for name := range d.Schema {
-		names = append(names, name)
+		if !slices.Contains(names[:n], name) {
+			names = append(names, name)
+		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(a, b) })
+	slices.Sort(names[n:])
 	return names
 }
 
@@ -351,7 +367,9 @@ func (f *Field) compile(lim limits) (rules, []string) {
 		}
 	}
 	r.plain = len(f.Enum) == 0 && f.Format == 0 && f.Min == nil && f.Max == nil && f.MinLength == 0 && f.MaxLength == 0 && r.pattern == nil
-	if fn, ok := f.Default.(func() any); ok {
+	if fn, ok := f.Default.(func() any); ok && fn == nil {
+		bad("its default is a nil function")
+	} else if ok {
 		r.hasDefault, r.defFunc = true, fn
 	} else if f.Default != nil {
 		v, err := lim.convert(f.Type, f.Default)
@@ -359,8 +377,8 @@ func (f *Field) compile(lim limits) (rules, []string) {
 			bad("its default %s", err.msg)
 		} else {
 			r.hasDefault, r.def = true, v
-			if code := r.checkValue(v); code != "" {
-				bad("its default %s", r.describe(code))
+			for _, is := range r.describe(nil, "", r.checkValue(v)) {
+				bad("its default %s", is.Message)
 			}
 		}
 	}
@@ -373,6 +391,25 @@ func (l limits) convert(t Type, v any) (any, *valueError) {
 	if v == nil {
 		return nil, nil
 	}
+	c, err := l.convertValue(t, v)
+	if err == nil {
+		return c, nil
+	}
+	switch rv := reflect.ValueOf(v); {
+	case rv.Kind() == reflect.Pointer && rv.IsNil():
+		return nil, nil
+	case (t == Float || t == Number) && v == infinityText:
+		return math.Inf(1), nil
+	case (t == Float || t == Number) && v == "-"+infinityText:
+		return math.Inf(-1), nil
+	}
+	return nil, err
+}
+
+// infinityText stands for an infinite float in JSON, which has no number for it.
+const infinityText = "Infinity"
+
+func (l limits) convertValue(t Type, v any) (any, *valueError) {
 	switch t {
 	case String:
 		if s, ok := v.(string); ok && utf8.ValidString(s) && len(s) <= l.bytes {
@@ -432,79 +469,75 @@ func (l limits) convert(t Type, v any) (any, *valueError) {
 	return c, nil
 }
 
-// The checks return the rule that a present value breaks, "" if it passes; what
-// describe says of it is made only then.
+// broken is a set of rules that a value breaks: a bit for each of codes.
+type broken uint16
 
-func (r *rules) checkText(s string) Code {
+// codes are the rules that a check may find broken, in the order of reporting.
+var codes = [...]Code{CodeRequired, CodeEnum, CodeMin, CodeMax, CodeMinLength, CodeMaxLength, CodePattern, CodeFormat}
+
+const (
+	brokenRequired broken = 1 << iota
+	brokenEnum
+	brokenMin
+	brokenMax
+	brokenMinLength
+	brokenMaxLength
+	brokenPattern
+	brokenFormat
+)
+
+func (r *rules) checkText(s string) (bad broken) {
 	if r.minLen > 0 || r.maxLen > 0 {
 		// A string has no more runes than bytes and at least a quarter of them.
 		if n := len(s); n < r.minLen || r.maxLen > 0 && n > r.maxLen || n/4 < r.minLen {
-			if code := r.checkLen(utf8.RuneCountInString(s)); code != "" {
-				return code
-			}
+			bad |= r.checkLen(utf8.RuneCountInString(s))
 		}
 	}
 	if r.enumText != nil && !slices.Contains(r.enumText, s) {
-		return CodeEnum
+		bad |= brokenEnum
 	}
-	switch r.format {
-	case Email:
-		if !validEmail(s) {
-			return CodeFormat
-		}
-	case URL:
-		if !validURL(s) {
-			return CodeFormat
-		}
-	case ISODate:
-		if !validISODate(s) {
-			return CodeFormat
-		}
+	switch {
+	case r.format == Email && !validEmail(s), r.format == URL && !validURL(s), r.format == ISODate && !validISODate(s):
+		bad |= brokenFormat
 	}
 	if r.pattern != nil && !r.pattern.MatchString(s) {
-		return CodePattern
+		bad |= brokenPattern
 	}
-	return ""
+	return bad
 }
 
-func (r *rules) checkLen(n int) Code {
+func (r *rules) checkLen(n int) (bad broken) {
 	if n < r.minLen {
-		return CodeMinLength
+		bad |= brokenMinLength
 	}
 	if r.maxLen > 0 && n > r.maxLen {
-		return CodeMaxLength
+		bad |= brokenMaxLength
 	}
-	return ""
+	return bad
 }
 
-func (r *rules) checkNumber(n number) Code {
+func (r *rules) checkNumber(n number) (bad broken) {
 	if r.min != nil && n.compare(r.min.n) < 0 {
-		return CodeMin
+		bad |= brokenMin
 	}
 	if r.max != nil && n.compare(r.max.n) > 0 {
-		return CodeMax
+		bad |= brokenMax
 	}
 	if r.enum != nil {
-		return r.checkEnum(n.value())
+		bad |= r.checkEnum(n.value())
 	}
-	return ""
+	return bad
 }
 
-func (r *rules) checkEnum(v any) Code {
-	for _, e := range r.enum {
-		if equalValues(e, v) {
-			return ""
-		}
+func (r *rules) checkEnum(v any) broken {
+	if len(r.enum) == 0 || slices.ContainsFunc(r.enum, func(e any) bool { return equalValues(e, v) }) {
+		return 0
 	}
-	if len(r.enum) == 0 {
-		return ""
-	}
-	return CodeEnum
+	return brokenEnum
 }
 
 // checkValue checks a canonical value of the rules' type.
-func (r *rules) checkValue(v any) Code {
-	code := Code("")
+func (r *rules) checkValue(v any) (bad broken) {
 	switch v := v.(type) {
 	case string:
 		if r.typ == String {
@@ -515,18 +548,25 @@ func (r *rules) checkValue(v any) Code {
 	case float64:
 		return r.checkNumber(floatNumber(v))
 	case []byte:
-		code = r.checkLen(len(v))
+		bad = r.checkLen(len(v))
 	case []any:
-		code = r.checkLen(len(v))
+		bad = r.checkLen(len(v))
 	}
-	if code != "" {
-		return code
-	}
-	return r.checkEnum(v)
+	return bad | r.checkEnum(v)
 }
 
-// describe is the message of a broken rule.
-func (r *rules) describe(code Code) string {
+// describe appends the broken rules as issues of a field.
+func (r *rules) describe(issues []Issue, field string, bad broken) []Issue {
+	for i, code := range codes {
+		if bad>>i&1 != 0 {
+			issues = append(issues, Issue{field, code, r.message(code)})
+		}
+	}
+	return issues
+}
+
+// message says in words that a rule is broken.
+func (r *rules) message(code Code) string {
 	unit := "characters"
 	switch r.typ {
 	case Bytes:

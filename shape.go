@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -33,6 +34,7 @@ type shape struct {
 	byName  map[string]int
 	key     int // position of the key
 	keyText bool
+	autos   []int // positions of the autoincrement fields
 	extra   bool
 	lim     limits
 	hide    []region // struct fields outside the schema: zeroed
@@ -438,9 +440,17 @@ func (s *slot) equal(a, b *table.Version) bool {
 	return equalValues(s.peek(a), s.peek(b))
 }
 
-// check returns the rule that a present field breaks, "" if none; the caller has
-// made the field canonical (settle).
-func (s *slot) check(v *table.Version) Code {
+// compare orders two records by a field that is a key.
+func (s *slot) compare(a, b *table.Version) int {
+	if s.kind == memString {
+		return strings.Compare(*(*string)(at(a, s.off)), *(*string)(at(b, s.off)))
+	}
+	return compareOrdered(loadInt(at(a, s.off), s.size), loadInt(at(b, s.off), s.size))
+}
+
+// check returns the rules that a present field breaks; the caller has made the
+// field canonical (settle).
+func (s *slot) check(v *table.Version) broken {
 	switch s.kind {
 	case memString:
 		return s.checkText(*(*string)(s.mem(v)))

@@ -56,11 +56,14 @@ func (st *Store) unpin(pin table.Pin, closed *atomic.Bool) {
 	}
 }
 
-// use panics if the snapshot is closed: what it saw may be gone, and a read
-// without an error result cannot say so otherwise.
-func (s *Snapshot) use() {
+// use panics if the snapshot is closed, or of another store than the bucket's:
+// a read without an error result cannot say so otherwise.
+func (s *Snapshot) use(of *Store) {
 	if s.closed.Load() {
 		panic("store: read through a closed Snapshot")
+	}
+	if s.store != of {
+		panic("store: read through a Snapshot of another store")
 	}
 }
 

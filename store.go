@@ -116,7 +116,6 @@ type Store struct {
 	cutOff    sync.Once     // closes closing
 	ticking   bool          // under defMu: the ttl goroutine runs
 	snapshots atomic.Int64
-	handlers  atomic.Int64
 
 	fault func(*request) // tests plant a panic here; nil otherwise
 }
@@ -139,6 +138,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 
 // report tells of an error that belongs to no call.
 func (st *Store) report(what string, err error) {
+	defer func() { _ = recover() }() // of the logger or OnError: there is nobody left to tell
 	st.opt.Logger.Error("store: "+what, "store", st.opt.Name, "error", err)
 	st.opt.OnError(&Error{Op: what, Err: err})
 }
@@ -185,8 +185,8 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	compiled, issues := def.check(name, lim)
 	if info != nil && def.Key != "" {
 		for _, f := range info.fields {
-			if f.name == def.Key && memOf(f.typ) != memString && f.typ.Kind() != reflect.Int && f.typ.Kind() != reflect.Int64 {
-				issues = append(issues, Issue{f.name, CodeType, fmt.Sprintf("a key must be a string, an int or an int64, not %s", f.typ)})
+			if f.name == def.Key && memOf(f.typ) != memString && (memOf(f.typ) != memInt || f.typ.Size() != 8) {
+				issues = append(issues, Issue{f.name, CodeType, fmt.Sprintf("a key must be a string or an int of 64 bits, not %s", f.typ)})
 			}
 		}
 	}

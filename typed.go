@@ -386,6 +386,9 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 			sh.refs = true
 		}
 		sh.byName[name] = i
+		if s.gen == Autoincrement {
+			sh.autos = append(sh.autos, i)
+		}
 		if name == d.Key {
 			sh.key, sh.keyText = i, s.kind == memString
 		}
@@ -676,6 +679,9 @@ func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, error) {
 	var wrong problems
 	for i := range c.ops {
 		op := &c.ops[i]
+		if old != nil && op.dst.scalar() && !op.src.absent(old) && equalValues(op.dst.peek(tmp), op.src.peek(old)) {
+			continue // not changed
+		}
 		if op.dst.zero(tmp) && (op.dst.zeroAbsent || op.dst.nilable() || old != nil && op.src.absent(old)) {
 			op.src.clear(v)
 			continue

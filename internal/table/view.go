@@ -1,7 +1,9 @@
 package table
 
 import (
+	"cmp"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 )
 
@@ -17,6 +19,7 @@ type View struct {
 type reader interface {
 	lookup(v View, k Key, yield func(*Version) bool) bool
 	scan(v View, g Range, back bool, yield func(*Version) bool) bool
+	gather(v View, g Range) []foundRow
 	rows(v View, k Key) (n int, exact bool)
 	distinct(g Range, limit int) int
 }
@@ -159,6 +162,24 @@ func (v View) Lookup(i int, k Key, yield func(*Version) bool) bool {
 // order of keys (descending if back), equal keys in the order of insertion.
 func (v View) Range(i int, g Range, back bool, yield func(*Version) bool) bool {
 	return v.r.indexes[i].scan(v, g, back, yield)
+}
+
+// Gather returns the records whose key in index i lies in g, in the order of
+// insertion.
+func (v View) Gather(i int, g Range) []*Version {
+	found := v.r.indexes[i].gather(v, g)
+	slices.SortFunc(found, func(a, b foundRow) int { return cmp.Compare(a.row, b.row) })
+	out := make([]*Version, len(found))
+	for i, f := range found {
+		out[i] = f.v
+	}
+	return out
+}
+
+// foundRow is a record that a view sees, and its row.
+type foundRow struct {
+	row uint32
+	v   *Version
 }
 
 // CountKey returns the number of records whose key in index i is k: from the
@@ -325,6 +346,31 @@ func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool
 		}
 	}
 	return true
+}
+
+func (x *keyIndex[K]) gather(v View, g Range) (out []foundRow) {
+	d := v.r.rows.dir.Load()
+	buf := x.readBuf()
+	hi := x.of(g.Hi)
+	c := x.tree.first()
+	if !g.NoLo {
+		c = x.tree.seek(x.of(g.Lo))
+	}
+	for ; c.ok() && (g.NoHi || c.key() < hi); c.next() {
+		k := c.key()
+		take := func(row uint32) bool {
+			if u := x.see(v, v.head(d, row), k, buf); u != nil {
+				out = append(out, foundRow{row, u})
+			}
+			return true
+		}
+		if row, s := c.l.resolve(c.slot()); s != nil {
+			s.each(take)
+		} else {
+			take(row)
+		}
+	}
+	return out
 }
 
 func (x *keyIndex[K]) rows(v View, key Key) (int, bool) {
