@@ -120,6 +120,9 @@ func (b *bucket) compile(filters []Filter) (plan, error) {
 		if err != nil {
 			return p, &QueryError{b.name, f.field, fmt.Sprintf("has type %s: the value to compare with %s", s.typ, err.msg)}
 		}
+		if f32, ok := want.(float64); ok && s.kind == memFloat && s.size == 4 {
+			want = float64(float32(f32)) // as the field holds it
+		}
 		*p.cond(i) = cond{s, want}
 	}
 	if p.n = len(filters); p.n > 0 {

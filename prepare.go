@@ -105,16 +105,31 @@ func (p *preparer) insertStruct(v *table.Version, now time.Time) error {
 	return p.accept(v, wrong)
 }
 
-// complete prepares a new record whose fields were brought over one by one.
-func (p *preparer) complete(v *table.Version, now time.Time) error {
-	var wrong problems
+// complete prepares a new record whose fields were brought over one by one, some
+// with problems.
+func (p *preparer) complete(v *table.Version, now time.Time, wrong problems) error {
 	for i := range p.sh.slots {
-		if err := p.finish(&p.sh.slots[i], v, now, &wrong); err != nil {
+		s := &p.sh.slots[i]
+		if wrong.names(s.name) {
+			continue
+		}
+		if err := p.finish(s, v, now, &wrong); err != nil {
 			return err
 		}
 	}
+	wrong.sort(p.sh)
 	p.stampNew(v, now)
 	return p.accept(v, wrong)
+}
+
+// names reports whether there is a problem with a field already.
+func (ps problems) names(field string) bool {
+	return slices.ContainsFunc(ps, func(is Issue) bool { return is.Field == field })
+}
+
+// sort brings the problems into the order of the fields.
+func (ps problems) sort(sh *shape) {
+	slices.SortStableFunc(ps, func(a, b Issue) int { return cmp.Compare(sh.byName[a.Field], sh.byName[b.Field]) })
 }
 
 // accept is the end of preparing a new record: numbers that it brought for
@@ -195,6 +210,22 @@ func (p *preparer) fill(s *slot, v *table.Version, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// checkDefaults tries each default on the struct's fields, which may be narrower
+// than their types.
+func (sh *shape) checkDefaults() (issues []Issue) {
+	v := sh.alloc()
+	for i := range sh.slots {
+		s := &sh.slots[i]
+		if s.def == nil {
+			continue
+		}
+		if err := s.put(v, s.def, sh.lim); err != nil {
+			issues = append(issues, Issue{s.name, Code(err.code), "its default " + err.msg})
+		}
+	}
+	return issues
 }
 
 func callDefault(fn func() any) (x any, err error) {
@@ -335,7 +366,7 @@ func (p *preparer) merge(old *table.Version, in Fields, now time.Time) (*table.V
 		// has not changed since.
 		s.judge(v, &wrong)
 	}
-	slices.SortFunc(wrong, func(a, b Issue) int { return cmp.Compare(sh.byName[a.Field], sh.byName[b.Field]) })
+	wrong.sort(sh)
 	if unknown {
 		p.extraFields(v, in, &wrong)
 	}
@@ -363,7 +394,7 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 		if s.scalar() && !s.absent(old) && s.equal(v, old) {
 			continue // it was valid, and its schema has not changed since
 		}
-		if s.zero(v) && (s.zeroAbsent || s.nilable() || s.absent(old)) {
+		if s.zero(v) && (s.zeroNull || s.nilable() || s.absent(old)) {
 			s.setAbsent(v, true)
 		} else if err := s.settle(v, sh.lim); err != nil {
 			wrong.add(s.name, err)
@@ -380,17 +411,18 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 func (s *slot) scalar() bool { return !s.ptr && s.kind < memBytes }
 
 // follow prepares the version that follows old from one whose fields were
-// brought over one by one.
-func (p *preparer) follow(v, old *table.Version) error {
-	var wrong problems
+// brought over one by one, some with problems.
+func (p *preparer) follow(v, old *table.Version, wrong problems) error {
 	for i := range p.sh.slots {
 		s := &p.sh.slots[i]
 		if i == p.sh.key || s.gen != 0 {
 			s.copyFrom(v, old)
-			continue
+			wrong = slices.DeleteFunc(wrong, func(is Issue) bool { return is.Field == s.name })
+		} else if !wrong.names(s.name) {
+			s.judge(v, &wrong)
 		}
-		s.judge(v, &wrong)
 	}
+	wrong.sort(p.sh)
 	p.stampNext(v, old, p.clock())
 	return wrong.err(p.sh.bucket)
 }
@@ -449,9 +481,12 @@ func assign(dst reflect.Value, c any) *valueError {
 	mismatch := func() *valueError {
 		return &valueError{string(CodeType), fmt.Sprintf("must be a %s, got %s", dst.Type(), typeName(c))}
 	}
-	if t, ok := c.(time.Time); ok && dst.Type() == reflect.TypeFor[time.Time]() {
-		dst.Set(reflect.ValueOf(t))
-		return nil
+	if dst.Type() == timeType {
+		t, err := toTime(c)
+		if err == nil {
+			dst.Set(reflect.ValueOf(t))
+		}
+		return err
 	}
 	switch dst.Kind() {
 	case reflect.Interface:
@@ -614,6 +649,9 @@ func cloneReflect(rv reflect.Value) reflect.Value {
 		}
 		return out
 	case reflect.Struct:
+		if rv.Type() == timeType {
+			return reflect.ValueOf(rv.Interface().(time.Time).UTC().Round(0))
+		}
 		if flat(rv.Type()) {
 			return rv
 		}
@@ -637,8 +675,8 @@ func flat(t reflect.Type) bool {
 	case reflect.Array:
 		return flat(t.Elem())
 	case reflect.Struct:
-		if t == reflect.TypeFor[time.Time]() {
-			return true // its *Location is immutable
+		if t == timeType {
+			return false // to be brought to UTC
 		}
 		for i := range t.NumField() {
 			if !flat(t.Field(i).Type) {

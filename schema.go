@@ -170,7 +170,8 @@ type rules struct {
 	maxLen     int
 	pattern    *regexp.Regexp
 	patternSrc string
-	zeroAbsent bool // struct field: its zero value counts as absent
+	zeroAbsent bool // struct field: its zero value counts as absent at insert
+	zeroNull   bool // struct field: its zero value counts as absent at update too
 	// plain: nothing to check beyond the type
 	plain bool
 }

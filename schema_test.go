@@ -214,11 +214,7 @@ func TestTypesAccept(t *testing.T) {
 			require.Equal(t, r.want, rec.Get("f"), name)
 			require.True(t, rec.Has("f"), name)
 			// What comes out goes in again, by insert, by update and in a filter.
-			again, err := b.Insert(ctx, rec.Map())
-			if err == nil {
-				require.Fail(t, "the key came along", name)
-			}
-			again, err = b.Update(ctx, rec.Key(), rec.Map())
+			again, err := b.Update(ctx, rec.Key(), rec.Map())
 			require.NoError(t, err, name)
 			require.Equal(t, r.want, again.Get("f"), name)
 			again, err = b.Update(ctx, rec.Key(), store.Fields{"f": r.in})
@@ -290,9 +286,6 @@ func TestTypesRefuse(t *testing.T) {
 		require.NoError(t, err)
 		for _, r := range rows {
 			name := fmt.Sprintf("%s from %T", typ, r.in)
-			if r.in != nil {
-				name += fmt.Sprintf(" %.40v", fmt.Sprint(typ))
-			}
 			_, err := b.Insert(ctx, store.Fields{"f": r.in})
 			require.Equal(t, []string{"f " + string(r.code)}, issues(t, err), name)
 			_, err = b.Update(ctx, keep.Key(), store.Fields{"f": r.in})
@@ -617,13 +610,12 @@ func TestDefaultFunctionsThatFail(t *testing.T) {
 		field store.Field
 		want  string // issue; empty: a panic
 	}{
-		"panics":    {store.Field{Type: store.String, Default: func() any { panic(boom) }}, ""},
-		"type":      {store.Field{Type: store.String, Default: func() any { return 1 }}, "f type"},
-		"rule":      {store.Field{Type: store.Int, Max: store.Bound(1), Default: func() any { return 2 }}, "f max"},
-		"required":  {store.Field{Type: store.Int, Required: true, Default: func() any { return nil }}, "f required"},
-		"utf8":      {store.Field{Type: store.String, Default: func() any { return "\xff" }}, "f format"},
-		"stringFn":  {store.Field{Type: store.Object, Default: func() any { return func() {} }}, "f type"},
-		"generated": {store.Field{Type: store.String, Required: true, Default: func() any { return (*int)(nil) }}, "f type"},
+		"panics":   {store.Field{Type: store.String, Default: func() any { panic(boom) }}, ""},
+		"type":     {store.Field{Type: store.String, Default: func() any { return 1 }}, "f type"},
+		"rule":     {store.Field{Type: store.Int, Max: store.Bound(1), Default: func() any { return 2 }}, "f max"},
+		"required": {store.Field{Type: store.Int, Required: true, Default: func() any { return nil }}, "f required"},
+		"utf8":     {store.Field{Type: store.String, Default: func() any { return "\xff" }}, "f format"},
+		"function": {store.Field{Type: store.Object, Default: func() any { return func() {} }}, "f type"},
 	} {
 		b := fieldBucket(t, s, name, c.field)
 		_, err := b.Insert(ctx, nil)
@@ -632,7 +624,7 @@ func TestDefaultFunctionsThatFail(t *testing.T) {
 			var pe *store.PanicError
 			require.ErrorAs(t, err, &pe)
 			require.ErrorIs(t, err, boom)
-		} else if name != "generated" {
+		} else {
 			require.Equal(t, []string{c.want}, issues(t, err), name)
 		}
 		_, err = b.InsertMany(ctx, []store.Fields{{"f": nil}, nil})
@@ -842,8 +834,7 @@ func TestDefinitionRefused(t *testing.T) {
 		{Key: "id", Schema: id, Indexes: []store.Index{nil}},
 	} {
 		_, err := s.DefineBucket(ctx, fmt.Sprint("b", i), d)
-		require.Len(t, issues(t, err), len(issues(t, err)))
-		require.Error(t, err)
+		require.NotEmpty(t, issues(t, err), "%+v", d)
 	}
 	good := store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.String}}}
 	for _, name := range []string{"", "a.b", "*", "a*", "a\nb", "a\x00", "\xff", strings.Repeat("x", 201)} {

@@ -379,10 +379,8 @@ func (s *slot) store(v *table.Version, c any) *valueError {
 		storeNumber(memInt, s.size, intNumber(i), p)
 	case memFloat:
 		f := c.(float64)
-		if s.size == 4 {
-			if float64(float32(f)) != f {
-				return &valueError{string(CodeType), "cannot be held exactly by a float32"}
-			}
+		if s.size == 4 && math.IsInf(float64(float32(f)), 0) && !math.IsInf(f, 0) {
+			return &valueError{string(CodeMax), "does not fit float32"}
 		}
 		storeNumber(memFloat, s.size, floatNumber(f), p)
 	case memNumber:
@@ -504,6 +502,9 @@ func (s *slot) settle(v *table.Version, lim limits) *valueError {
 			return err
 		}
 		*(*any)(p) = c
+		if c == nil { // a nil pointer in an interface, say
+			s.clear(v)
+		}
 	case memRef:
 		rv := reflect.NewAt(s.goType, p).Elem()
 		if _, err := lim.normalize(rv.Interface()); err != nil {

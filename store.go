@@ -193,6 +193,10 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	if len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
+	sh := newShape(name, &def, compiled, t, info, lim)
+	if issues = sh.checkDefaults(); len(issues) > 0 {
+		return nil, &DefinitionError{Bucket: name, Issues: issues}
+	}
 	st.defMu.Lock()
 	defer st.defMu.Unlock()
 	if st.closed.Load() {
@@ -205,7 +209,7 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	if _, ok := old[name]; ok {
 		return nil, &Error{Op: "define", Bucket: name, Err: ErrBucketExists}
 	}
-	b := newBucket(st, st.topicID(name), name, def, newShape(name, &def, compiled, t, info, lim))
+	b := newBucket(st, st.topicID(name), name, def, sh)
 	st.workers.Go("bucket server "+name, b.server.serve)
 	if def.TTL > 0 && st.opt.TTLInterval > 0 && !st.ticking {
 		st.ticking = true

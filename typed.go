@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type member struct {
 type structInfo struct {
 	def     Definition
 	fields  []member
-	zero    map[string]bool // fields whose zero value counts as absent
+	omit    map[string]bool // fields with omitzero
 	hide    []region
 	metaOff uintptr
 	hasMeta bool
@@ -33,7 +34,7 @@ var metaType = reflect.TypeFor[Meta]()
 
 // inspect reads a struct's tags. The issues list everything that is wrong.
 func inspect(t reflect.Type) (structInfo, []Issue) {
-	info := structInfo{def: Definition{Schema: Schema{}}, zero: map[string]bool{}}
+	info := structInfo{def: Definition{Schema: Schema{}}, omit: map[string]bool{}}
 	var issues []Issue
 	if t.Kind() != reflect.Struct {
 		return info, []Issue{{Code: CodeType, Message: fmt.Sprintf("%s is not a struct", t)}}
@@ -87,6 +88,7 @@ func (info *structInfo) walk(t reflect.Type, base uintptr, named *[]namedIndex, 
 			continue
 		}
 		field := Field{Type: typ}
+		seen := map[string]bool{}
 		for options != "" {
 			var opt string
 			if strings.HasPrefix(options, "pattern=") { // it may contain commas, and is the last
@@ -94,12 +96,14 @@ func (info *structInfo) walk(t reflect.Type, base uintptr, named *[]namedIndex, 
 			} else {
 				opt, options, _ = strings.Cut(options, ",")
 			}
+			key, _, _ := strings.Cut(opt, "=")
+			if seen[key] && key != "index" {
+				bad("option %s is given twice", key)
+			}
+			seen[key] = true
 			if msg := info.option(name, opt, &field, named); msg != "" {
 				bad("%s", msg)
 			}
-		}
-		if field.Required || field.Default != nil || field.Generated != 0 {
-			info.zero[name] = true
 		}
 		info.def.Schema[name] = field
 		info.def.fields = append(info.def.fields, name)
@@ -130,6 +134,20 @@ func (info *structInfo) option(name, opt string, f *Field, named *[]namedIndex) 
 		return ""
 	}
 	switch key {
+	case "key", "required", "unique", "omitzero":
+		if hasVal {
+			return fmt.Sprintf("option %s takes no value", key)
+		}
+	case "index":
+		if hasVal && val == "" {
+			return "option index= needs a name"
+		}
+	default:
+		if !hasVal || val == "" && key != "default" && key != "enum" {
+			return fmt.Sprintf("option %q is unknown, or needs a value", key)
+		}
+	}
+	switch key {
 	case "key":
 		if info.def.Key != "" {
 			return "a struct has one key, and " + info.def.Key + " is it"
@@ -140,7 +158,7 @@ func (info *structInfo) option(name, opt string, f *Field, named *[]namedIndex) 
 	case "unique":
 		f.Unique = true
 	case "omitzero":
-		info.zero[name] = true
+		info.omit[name] = true
 	case "index":
 		if !hasVal {
 			info.def.Indexes = append(info.def.Indexes, Index{name})
@@ -254,13 +272,14 @@ func typeOf(t reflect.Type) (Type, bool) {
 		if t.Elem().Kind() == reflect.Uint8 {
 			return Bytes, true
 		}
-		return Array, storable(t.Elem(), 0)
+		return Array, storable(t.Elem(), map[reflect.Type]bool{})
 	case reflect.Array:
-		return Array, storable(t.Elem(), 0)
-	case reflect.Map:
-		return Object, t.Key().Kind() == reflect.String && storable(t.Elem(), 0)
-	case reflect.Struct:
-		return Object, storable(t, 0)
+		if t.Elem().Kind() == reflect.Uint8 {
+			return Bytes, true
+		}
+		return Array, storable(t.Elem(), map[reflect.Type]bool{})
+	case reflect.Map, reflect.Struct:
+		return Object, storable(t, map[reflect.Type]bool{})
 	case reflect.Interface:
 		return Any, t.NumMethod() == 0
 	}
@@ -268,30 +287,29 @@ func typeOf(t reflect.Type) (Type, bool) {
 }
 
 // storable reports whether values of a nested type can be kept: no channels,
-// functions and the like, no interfaces with methods.
-func storable(t reflect.Type, depth int) bool {
-	if depth > 64 { // a recursive type: its values decide
+// functions and the like, no interfaces with methods, no structs that show
+// nothing. seen has the types on the way: recursive ones end there.
+func storable(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] || t == timeType {
 		return true
 	}
+	seen[t] = true
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Uintptr, reflect.Complex64, reflect.Complex128:
 		return false
 	case reflect.Interface:
 		return t.NumMethod() == 0
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return storable(t.Elem(), depth+1)
+		return storable(t.Elem(), seen)
 	case reflect.Map:
-		return t.Key().Kind() == reflect.String && storable(t.Elem(), depth+1)
+		return t.Key().Kind() == reflect.String && storable(t.Elem(), seen)
 	case reflect.Struct:
-		if t == timeType {
-			return true
-		}
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if f.IsExported() && f.Tag.Get("json") != "-" && !storable(f.Type, depth+1) {
+		for _, f := range planOf(t).fields {
+			if !storable(t.FieldByIndex(f.index).Type, seen) {
 				return false
 			}
 		}
+		return !planOf(t).opaque
 	}
 	return true
 }
@@ -369,7 +387,8 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 		if info != nil {
 			f := info.fields[i]
 			s.off, s.goType = sh.bodyOff+f.off, f.typ
-			s.zeroAbsent = info.zero[name] || name == d.Key
+			s.zeroNull = info.omit[name] || s.required
+			s.zeroAbsent = s.zeroNull || s.hasDefault || s.gen != 0
 		} else {
 			s.off, s.goType = sh.bodyOff+t.Field(i).Offset, t.Field(i).Type
 		}
@@ -382,6 +401,12 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 			s.kind = memOf(s.goType)
 		}
 		s.size = s.goType.Size()
+		if s.kind == memFloat && s.size == 4 {
+			s.enum = slices.Clone(s.enum)
+			for k, e := range s.enum {
+				s.enum[k] = float64(float32(e.(float64)))
+			}
+		}
 		if s.ptr || s.kind == memBytes || s.kind == memAny || s.kind == memRef && !flat(s.goType) {
 			sh.refs = true
 		}
@@ -427,13 +452,14 @@ type codec[T any] struct {
 	native bool   // the body is a T
 	ops    []move // otherwise: field by field
 	mine   *shape // otherwise: T's own layout
+	slow   bool   // otherwise: not all fields are scalars that can be copied in place
 }
 
 // move is one field of a struct beside the bucket's field of the same name.
 type move struct {
 	src  *slot // in the bucket's shape
 	dst  *slot // in T's own shape
-	fast bool  // same kind, same size, no pointer: copy the memory
+	fast bool  // same kind and size: copy the memory
 }
 
 // newCodec matches T against a bucket; the issues name each mismatch.
@@ -485,11 +511,10 @@ func newCodec[T any](sh *shape, d *Definition) (codec[T], []Issue) {
 	for i := range c.mine.slots {
 		dst := &c.mine.slots[i]
 		src := &sh.slots[sh.byName[dst.name]]
-		if dst.required || dst.hasDefault || dst.gen != 0 {
-			dst.zeroAbsent = true
+		c.ops = append(c.ops, move{src, dst, src.kind == dst.kind && src.size == dst.size})
+		if dst.ptr || src.kind >= memBytes && src.kind != memNumber || dst.kind >= memBytes && dst.kind != memNumber {
+			c.slow = true
 		}
-		c.ops = append(c.ops, move{src, dst, src.kind == dst.kind && src.size == dst.size && !src.ptr && !dst.ptr &&
-			src.kind != memBytes && src.kind != memAny && src.kind != memRef})
 	}
 	return c, nil
 }
@@ -508,8 +533,10 @@ func (c *codec[T]) value(v *table.Version) T {
 		*t = *(*T)(at(v, c.sh.bodyOff))
 		c.own(t)
 		return *t
-	case c.mine.refs:
-		return c.convert(v)
+	case c.slow:
+		tmp := c.view(v)
+		*c.mine.meta(tmp) = *c.sh.meta(v)
+		return *(*T)(at(tmp, c.mine.bodyOff))
 	}
 	var t T
 	c.translate(v, &t)
@@ -541,9 +568,10 @@ func (c *codec[T]) own(t *T) {
 	}
 }
 
-// convert builds a T with pointers, slices or maps from a bucket of another
-// layout, through a version of T's layout and the conversions that writes use.
-func (c *codec[T]) convert(v *table.Version) T {
+// view builds a version of T's layout from a bucket of another, with the
+// conversions that writes use. What T cannot hold of an object or an array is
+// left out: bring keeps it.
+func (c *codec[T]) view(v *table.Version) *table.Version {
 	tmp := c.mine.alloc()
 	for i := range c.ops {
 		op := &c.ops[i]
@@ -551,11 +579,10 @@ func (c *codec[T]) convert(v *table.Version) T {
 			if n, ok := x.(int64); ok && op.dst.kind == memFloat {
 				x = float64(n)
 			}
-			_ = op.dst.put(tmp, x, c.mine.lim) // the types were matched in newCodec
+			_ = op.dst.put(tmp, x, c.mine.lim)
 		}
 	}
-	*c.mine.meta(tmp) = *c.sh.meta(v)
-	return *(*T)(at(tmp, c.mine.bodyOff))
+	return tmp
 }
 
 // translate fills a T of scalars field by field from a bucket of another layout.
@@ -658,17 +685,18 @@ func storeNumber(kind memKind, size uintptr, n number, to unsafe.Pointer) {
 	}
 }
 
-// bring fills a new version of the bucket's shape from t, as far as it can be
-// done without looking at the schema; insertStruct or updateStruct follow.
-func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, error) {
+// bring fills a new version of the bucket's shape from t; insertStruct or
+// updateStruct follow for a native T, complete or follow, with the problems, for
+// another one.
+func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, problems) {
+	v := c.sh.alloc()
 	if c.native {
-		v := c.sh.alloc()
 		*(*T)(at(v, c.sh.bodyOff)) = *t
 		return v, nil
 	}
-	v := c.sh.alloc()
+	var was *table.Version
 	if old != nil {
-		v = c.sh.copyOf(old)
+		v, was = c.sh.copyOf(old), c.view(old)
 	} else {
 		for i := range c.sh.slots {
 			c.sh.slots[i].setAbsent(v, true)
@@ -679,30 +707,23 @@ func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, error) {
 	var wrong problems
 	for i := range c.ops {
 		op := &c.ops[i]
-		if old != nil && op.dst.scalar() && !op.src.absent(old) && equalValues(op.dst.peek(tmp), op.src.peek(old)) {
-			continue // not changed
+		zero := op.dst.zero(tmp)
+		if old != nil && zero == op.dst.zero(was) && (zero || equalValues(op.dst.peek(tmp), op.dst.peek(was))) {
+			continue // not changed: even what T cannot show of it stays
 		}
-		if op.dst.zero(tmp) && (op.dst.zeroAbsent || op.dst.nilable() || old != nil && op.src.absent(old)) {
+		if zero && (op.dst.zeroNull || op.dst.nilable() || old == nil && op.dst.zeroAbsent) {
 			op.src.clear(v)
 			continue
 		}
-		if err := op.dst.settle(tmp, c.sh.lim); err != nil {
-			wrong.add(op.dst.name, err)
-			continue
+		err := op.dst.settle(tmp, c.sh.lim)
+		if err == nil {
+			err = op.src.put(v, op.dst.peek(tmp), c.sh.lim)
 		}
-		x := op.dst.peek(tmp)
-		if f, ok := x.(float64); ok && old != nil && op.src.kind == memNumber && !op.src.absent(old) {
-			// A float64 field shows an integer of the bucket rounded: if it was
-			// not changed, the integer stays as it is.
-			if n := op.src.num(old); !n.isFloat && float64(int64(n.bits)) == f {
-				continue
-			}
-		}
-		if err := op.src.put(v, x, c.sh.lim); err != nil {
+		if err != nil {
 			wrong.add(op.dst.name, err)
 		}
 	}
-	return v, wrong.err(c.sh.bucket)
+	return v, wrong
 }
 
 // key returns the key in a struct, nil if it is zero and so absent.
@@ -724,7 +745,11 @@ func (c *codec[T]) key(t *T) any {
 		}
 		return nil
 	}
-	if k := loadInt(p, s.size); k != 0 || !s.zeroAbsent {
+	k := loadInt(p, s.size)
+	if s.kind == memUint {
+		k = int64(loadUint(p, s.size))
+	}
+	if k != 0 || !s.zeroAbsent {
 		return k
 	}
 	return nil

@@ -229,7 +229,8 @@ func TestZeroAndAbsent(t *testing.T) {
 	require.NotEqual(t, int64(1), got.Gen)
 	r, _ = b.Dynamic().Get("a")
 	require.False(t, r.Has("many"))
-	require.Equal(t, 1, count(t, b.Dynamic(), store.Eq("many", []int{}))+count(t, b.Dynamic(), store.Eq("zero", "z")))
+	require.Equal(t, 1, count(t, b.Dynamic(), store.Eq("zero", "z")))
+	require.Zero(t, count(t, b.Dynamic(), store.Eq("many", []int{})))
 }
 
 // A zero that a dynamic write put into a required or defaulted field is a value.

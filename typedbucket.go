@@ -33,9 +33,9 @@ type TypedBucket[T any] struct {
 // autoincrement|timestamp, default=, enum=a|b, format=email|url|iso-date, min=,
 // max=, minLength=, maxLength=, ref=, and, as the last, pattern=.
 //
-// For required, default, generated and omitzero the zero value counts as
-// absent; elsewhere a zero is a value. A pointer field tells absent (nil) from
-// zero; nil slices and maps are absent too. adjust may change the definition
+// For required, default, generated and omitzero the zero value counts as absent
+// at insert, for required and omitzero at update too; elsewhere a zero is a value.
+// A pointer field tells absent (nil) from zero; nil slices and maps are absent too. adjust may change the definition
 // before it is used, for what tags cannot say.
 //
 // Errors: *DefinitionError with everything that is wrong, ErrBucketExists.
@@ -106,25 +106,19 @@ func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
 }
 
 func (h *TypedBucket[T]) prepare(t *T, now time.Time) (*table.Version, error) {
-	v, err := h.c.bring(t, nil)
-	if err != nil {
-		return nil, err
-	}
+	v, wrong := h.c.bring(t, nil)
 	if h.c.native {
 		return v, h.b.prep.insertStruct(v, now)
 	}
-	return v, h.b.prep.complete(v, now)
+	return v, h.b.prep.complete(v, now, wrong)
 }
 
 func (h *TypedBucket[T]) prepareNext(t *T, old *table.Version) (*table.Version, error) {
-	v, err := h.c.bring(t, old)
-	if err != nil {
-		return nil, err
-	}
+	v, wrong := h.c.bring(t, old)
 	if h.c.native {
 		return v, h.b.prep.updateStruct(v, old)
 	}
-	return v, h.b.prep.follow(v, old)
+	return v, h.b.prep.follow(v, old, wrong)
 }
 
 // Insert adds a record and returns it complete: generated fields, defaults and
