@@ -392,6 +392,9 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 			continue
 		}
 		if s.scalar() && !s.absent(old) && s.equal(v, old) {
+			if s.kind == memTime { // equal, but perhaps in another zone
+				*(*time.Time)(at(v, s.off)) = *(*time.Time)(at(old, s.off))
+			}
 			continue // it was valid, and its schema has not changed since
 		}
 		if s.zero(v) && (s.zeroNull || s.nilable() || s.absent(old)) {
@@ -580,17 +583,7 @@ func assignStruct(dst reflect.Value, m map[string]any) *valueError {
 			continue
 		}
 		used++
-		field := dst
-		for _, i := range f.index {
-			if field.Kind() == reflect.Pointer {
-				if field.IsNil() {
-					field.Set(reflect.New(field.Type().Elem()))
-				}
-				field = field.Elem()
-			}
-			field = field.Field(i)
-		}
-		if err := assign(field, x); err != nil {
+		if err := assign(fieldToSet(dst, f.index), x); err != nil {
 			return err
 		}
 	}
@@ -600,69 +593,88 @@ func assignStruct(dst reflect.Value, m map[string]any) *valueError {
 	return nil
 }
 
-// cloneReflect returns a deep copy of a Go value as a record may hold it.
-func cloneReflect(rv reflect.Value) reflect.Value {
+// cloneReflect returns a deep copy of a Go value. With tidy it keeps only what a
+// record may hold: fields that the record shows, times in UTC; what was tidied
+// once stays so.
+func cloneReflect(rv reflect.Value, tidy bool) reflect.Value {
+	t := rv.Type()
+	switch {
+	case t == timeType && tidy:
+		return reflect.ValueOf(rv.Interface().(time.Time).UTC().Round(0))
+	case !tidy && flat(t):
+		return rv
+	}
 	switch rv.Kind() {
 	case reflect.Pointer:
 		if rv.IsNil() {
 			return rv
 		}
-		out := reflect.New(rv.Type().Elem())
-		out.Elem().Set(cloneReflect(rv.Elem()))
+		out := reflect.New(t.Elem())
+		out.Elem().Set(cloneReflect(rv.Elem(), tidy))
 		return out
 	case reflect.Interface:
 		if rv.IsNil() {
 			return rv
 		}
-		out := reflect.New(rv.Type()).Elem()
-		out.Set(cloneReflect(rv.Elem()))
+		out := reflect.New(t).Elem()
+		out.Set(cloneReflect(rv.Elem(), tidy))
 		return out
 	case reflect.Slice:
 		if rv.IsNil() {
 			return rv
 		}
-		out := reflect.MakeSlice(rv.Type(), rv.Len(), rv.Len())
-		if flat(rv.Type().Elem()) {
-			reflect.Copy(out, rv)
-			return out
-		}
-		for i := range rv.Len() {
-			out.Index(i).Set(cloneReflect(rv.Index(i)))
-		}
+		out := reflect.MakeSlice(t, rv.Len(), rv.Len())
+		cloneElements(out, rv, tidy)
 		return out
 	case reflect.Array:
-		if flat(rv.Type()) {
-			return rv
-		}
-		out := reflect.New(rv.Type()).Elem()
-		for i := range rv.Len() {
-			out.Index(i).Set(cloneReflect(rv.Index(i)))
-		}
+		out := reflect.New(t).Elem()
+		cloneElements(out, rv, tidy)
 		return out
 	case reflect.Map:
 		if rv.IsNil() {
 			return rv
 		}
-		out := reflect.MakeMapWithSize(rv.Type(), rv.Len())
+		out := reflect.MakeMapWithSize(t, rv.Len())
 		for it := rv.MapRange(); it.Next(); {
-			out.SetMapIndex(it.Key(), cloneReflect(it.Value()))
+			out.SetMapIndex(it.Key(), cloneReflect(it.Value(), tidy))
 		}
 		return out
 	case reflect.Struct:
-		if rv.Type() == timeType {
-			return reflect.ValueOf(rv.Interface().(time.Time).UTC().Round(0))
-		}
-		if flat(rv.Type()) {
+		if t == timeType {
 			return rv
 		}
 		// Only what the record shows: the rest may be anything, cycles included.
-		out := reflect.New(rv.Type()).Elem()
-		for i := range rv.NumField() {
-			if f := rv.Type().Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
-				out.Field(i).Set(cloneReflect(rv.Field(i)))
+		out := reflect.New(t).Elem()
+		for _, f := range planOf(t).fields {
+			if from, ok := fieldByIndex(rv, f.index); ok {
+				fieldToSet(out, f.index).Set(cloneReflect(from, tidy))
 			}
 		}
 		return out
+	}
+	return rv
+}
+
+func cloneElements(out, rv reflect.Value, tidy bool) {
+	if e := rv.Type().Elem(); flat(e) && (!tidy || e.Kind() != reflect.Struct && e.Kind() != reflect.Array) {
+		reflect.Copy(out, rv)
+		return
+	}
+	for i := range rv.Len() {
+		out.Index(i).Set(cloneReflect(rv.Index(i), tidy))
+	}
+}
+
+// fieldToSet is reflect.Value.FieldByIndex that makes what embedded pointers lack.
+func fieldToSet(rv reflect.Value, index []int) reflect.Value {
+	for _, i := range index {
+		if rv.Kind() == reflect.Pointer {
+			if rv.IsNil() {
+				rv.Set(reflect.New(rv.Type().Elem()))
+			}
+			rv = rv.Elem()
+		}
+		rv = rv.Field(i)
 	}
 	return rv
 }
@@ -676,7 +688,7 @@ func flat(t reflect.Type) bool {
 		return flat(t.Elem())
 	case reflect.Struct:
 		if t == timeType {
-			return false // to be brought to UTC
+			return true // its *Location is immutable
 		}
 		for i := range t.NumField() {
 			if !flat(t.Field(i).Type) {

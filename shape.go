@@ -510,7 +510,7 @@ func (s *slot) settle(v *table.Version, lim limits) *valueError {
 		if _, err := lim.normalize(rv.Interface()); err != nil {
 			return err
 		}
-		rv.Set(cloneReflect(rv))
+		rv.Set(cloneReflect(rv, true))
 	}
 	return nil
 }

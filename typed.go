@@ -58,6 +58,9 @@ func (info *structInfo) walk(t reflect.Type, base uintptr, named *[]namedIndex, 
 		off := base + f.Offset
 		tag, tagged := f.Tag.Lookup("store")
 		switch {
+		case f.Anonymous && (f.Type == reflect.PointerTo(metaType) || f.Type == metaType && info.hasMeta):
+			issues = append(issues, Issue{f.Name, CodeType, "store.Meta is embedded once, by value"})
+			continue
 		case f.Anonymous && f.Type == metaType:
 			info.metaOff, info.hasMeta = off, true
 			continue
@@ -552,7 +555,7 @@ func (c *codec[T]) own(t *T) {
 		case s.ptr:
 			if q := *(*unsafe.Pointer)(p); q != nil {
 				n := reflect.New(s.goType)
-				n.Elem().Set(cloneReflect(reflect.NewAt(s.goType, q).Elem()))
+				n.Elem().Set(cloneReflect(reflect.NewAt(s.goType, q).Elem(), false))
 				*(*unsafe.Pointer)(p) = n.UnsafePointer()
 			}
 		case s.kind == memBytes:
@@ -563,7 +566,7 @@ func (c *codec[T]) own(t *T) {
 			*(*any)(p) = cloneValue(*(*any)(p))
 		case s.kind == memRef:
 			rv := reflect.NewAt(s.goType, p).Elem()
-			rv.Set(cloneReflect(rv))
+			rv.Set(cloneReflect(rv, false))
 		}
 	}
 }
