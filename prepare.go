@@ -593,6 +593,9 @@ func assignStruct(dst reflect.Value, m map[string]any) *valueError {
 	return nil
 }
 
+// unlimited is for values that were checked before.
+var unlimited = limits{math.MaxInt32, math.MaxInt}
+
 // cloneReflect returns a deep copy of a Go value. With tidy it keeps only what a
 // record may hold: fields that the record shows, times in UTC; what was tidied
 // once stays so.
@@ -616,8 +619,11 @@ func cloneReflect(rv reflect.Value, tidy bool) reflect.Value {
 		if rv.IsNil() {
 			return rv
 		}
+		// An any: it holds a canonical value, as a field of type Any does.
 		out := reflect.New(t).Elem()
-		out.Set(cloneReflect(rv.Elem(), tidy))
+		if c, err := unlimited.normalize(rv.Interface()); err == nil && c != nil {
+			out.Set(reflect.ValueOf(c))
+		}
 		return out
 	case reflect.Slice:
 		if rv.IsNil() {

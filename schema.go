@@ -72,6 +72,14 @@ func Bound[N ~int | ~int64 | ~float64](n N) *Limit {
 	return &Limit{intNumber(int64(n))}
 }
 
+// asFloat32 is the bound as a float32 holds it.
+func (l *Limit) asFloat32() *Limit {
+	if l == nil || !l.n.isFloat {
+		return l
+	}
+	return &Limit{floatNumber(float64(float32(l.n.float())))}
+}
+
 func (l *Limit) String() string { return fmt.Sprint(l.n.value()) }
 
 // Field is the schema of one field. Only Type must be set.

@@ -316,7 +316,7 @@ func (s *slot) peek(v *table.Version) any {
 	case memAny:
 		return *(*any)(p)
 	}
-	c, err := limits{math.MaxInt32, math.MaxInt}.normalize(reflect.NewAt(s.goType, p).Elem().Interface())
+	c, err := unlimited.normalize(reflect.NewAt(s.goType, p).Elem().Interface())
 	if err != nil { // it was checked when it was written
 		return nil
 	}

@@ -311,6 +311,12 @@ func storable(t reflect.Type, seen map[reflect.Type]bool) bool {
 			if !storable(t.FieldByIndex(f.index).Type, seen) {
 				return false
 			}
+			for n := 1; n < len(f.index); n++ {
+				// Reflection cannot make what an unexported embedded pointer lacks.
+				if e := t.FieldByIndex(f.index[:n]); e.Type.Kind() == reflect.Pointer && !e.IsExported() {
+					return false
+				}
+			}
 		}
 		return !planOf(t).opaque
 	}
@@ -409,6 +415,7 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 			for k, e := range s.enum {
 				s.enum[k] = float64(float32(e.(float64)))
 			}
+			s.min, s.max = s.min.asFloat32(), s.max.asFloat32()
 		}
 		if s.ptr || s.kind == memBytes || s.kind == memAny || s.kind == memRef && !flat(s.goType) {
 			sh.refs = true
@@ -711,6 +718,12 @@ func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, problems) {
 	for i := range c.ops {
 		op := &c.ops[i]
 		zero := op.dst.zero(tmp)
+		if !zero { // first, because it finds what cannot be looked at: cycles, say
+			if err := op.dst.settle(tmp, c.sh.lim); err != nil {
+				wrong.add(op.dst.name, err)
+				continue
+			}
+		}
 		if old != nil && zero == op.dst.zero(was) && (zero || equalValues(op.dst.peek(tmp), op.dst.peek(was))) {
 			continue // not changed: even what T cannot show of it stays
 		}
@@ -718,11 +731,7 @@ func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, problems) {
 			op.src.clear(v)
 			continue
 		}
-		err := op.dst.settle(tmp, c.sh.lim)
-		if err == nil {
-			err = op.src.put(v, op.dst.peek(tmp), c.sh.lim)
-		}
-		if err != nil {
+		if err := op.src.put(v, op.dst.peek(tmp), c.sh.lim); err != nil {
 			wrong.add(op.dst.name, err)
 		}
 	}

@@ -496,6 +496,21 @@ func TestFloat32FromJSON(t *testing.T) {
 	got, err := b.Patch(ctx, "a", store.Fields{"a": 0.2})
 	require.NoError(t, err)
 	require.Equal(t, float32(0.2), got.A)
+	require.Equal(t, 1, count(t, b.Dynamic(), store.Eq("a", 0.2)), "a filter rounds as a write does")
+}
+
+// The bounds of a float32 are meant as float32 values, as its enum is.
+func TestFloat32Bounds(t *testing.T) {
+	type item struct {
+		ID string  `store:"id,key"`
+		A  float32 `store:"a,min=0.3,max=0.1e1"`
+		B  float32 `store:"b,max=0.1"`
+	}
+	ctx := context.Background()
+	b, err := store.Define[item](ctx, schemaStore(t), "items")
+	require.NoError(t, err)
+	_, err = b.Insert(ctx, item{ID: "a", A: 0.3, B: 0.1})
+	require.NoError(t, err)
 }
 
 // [16]byte, as github.com/google/uuid has it, came out as bytes of a field that
@@ -658,6 +673,44 @@ func TestRecursiveTypes(t *testing.T) {
 	loop.Left = loop
 	_, err = b.Insert(ctx, item{ID: "b", P: loop})
 	require.Equal(t, []string{"p max"}, issues(t, err))
+}
+
+// A cycle that an update brings is refused like one that an insert brings: over a
+// bucket of another layout it was compared with the old value first, without end.
+func TestUpdateWithACycle(t *testing.T) {
+	type node struct {
+		Name string
+		Next *node
+	}
+	type item struct {
+		ID string `store:"id,key"`
+		N  *node  `store:"n"`
+		X  any    `store:"x"`
+	}
+	inChild(t, func() {
+		ctx := context.Background()
+		s := schemaStore(t)
+		native, err := store.Define[item](ctx, s, "native")
+		require.NoError(t, err)
+		d, err := s.Definition("native")
+		require.NoError(t, err)
+		_, err = s.DefineBucket(ctx, "dynamic", d)
+		require.NoError(t, err)
+		over, err := store.Typed[item](s, "dynamic")
+		require.NoError(t, err)
+		loop := &node{}
+		loop.Next = loop
+		list := []any{nil}
+		list[0] = list
+		for _, b := range []*store.TypedBucket[item]{native, over} {
+			_, err = b.Insert(ctx, item{ID: "a", N: &node{Name: "n"}, X: 1})
+			require.NoError(t, err)
+			_, err = b.Update(ctx, "a", func(i *item) error { i.N, i.X = loop, list; return nil })
+			require.Equal(t, []string{"n max", "x max"}, issues(t, err))
+			_, err = b.Upsert(ctx, item{ID: "a", N: loop})
+			require.Equal(t, []string{"n max"}, issues(t, err))
+		}
+	})
 }
 
 // A field that JSON leaves out was copied unchecked: a cycle behind it ended the
@@ -1277,6 +1330,57 @@ func TestNestedEmbeddedStruct(t *testing.T) {
 	r, _ := b.Dynamic().Get("a")
 	require.Equal(t, map[string]any{"Name": "n", "Tags": []any{"x"}}, r.Get("D"))
 	require.Equal(t, left{Name: "l"}, got.L, "the record does not have the rest")
+}
+
+// A pointer to an unexported struct cannot be made by reflection: to be refused,
+// or kept, but no panic.
+func TestNestedEmbeddedPointer(t *testing.T) {
+	type base struct{ Tags []string }
+	type deep struct {
+		*base
+		Name string
+	}
+	type item struct {
+		ID string `store:"id,key"`
+		D  deep   `store:"d"`
+	}
+	ctx := context.Background()
+	b, err := store.Define[item](ctx, schemaStore(t), "b")
+	if err != nil {
+		require.Equal(t, []string{"d type"}, issues(t, err))
+		return
+	}
+	require.NotPanics(t, func() {
+		_, err = b.Insert(ctx, item{ID: "a", D: deep{&base{[]string{"x"}}, "n"}})
+		if err == nil {
+			got, _ := b.Get("a")
+			require.Equal(t, []string{"x"}, got.D.Tags)
+		}
+		if _, err = b.Insert(ctx, item{ID: "b"}); err == nil {
+			_, _ = b.Patch(ctx, "b", store.Fields{"d": map[string]any{"Tags": []string{"x"}}})
+		}
+	})
+}
+
+// An any inside a struct holds what an any outside does: canonical values.
+func TestNestedAny(t *testing.T) {
+	type holder struct{ X any }
+	type item struct {
+		ID string `store:"id,key"`
+		X  any
+		H  holder
+		L  []any
+		M  map[string]any
+	}
+	ctx := context.Background()
+	b, err := store.Define[item](ctx, schemaStore(t), "b")
+	require.NoError(t, err)
+	at := time.Date(2024, 2, 29, 0, 0, 0, 1, time.UTC)
+	for _, c := range []struct{ in, want any }{{7, int64(7)}, {json.Number("5"), int64(5)}, {moment(at), at}, {[]int{1}, []any{int64(1)}}, {place{"Brno", 1}, map[string]any{"city": "Brno", "zip": int64(1)}}, {of("p"), "p"}, {(*int)(nil), nil}} {
+		got, err := b.Upsert(ctx, item{"a", c.in, holder{c.in}, []any{c.in}, map[string]any{"k": c.in}})
+		require.NoError(t, err)
+		require.Equal(t, item{"a", c.want, holder{c.want}, []any{c.want}, map[string]any{"k": c.want}}, got, "%T", c.in)
+	}
 }
 
 func TestGetDoesNotAllocate(t *testing.T) {
