@@ -183,8 +183,14 @@ func (p *preparer) fill(s *slot, v *table.Version, now time.Time) error {
 	case s.gen == UUID && s.kind == memString && !s.ptr:
 		*(*string)(at(v, s.off)) = newUUID()
 		s.setAbsent(v, false)
-	case s.gen == Autoincrement && p.auto[s.pos].Load() == math.MaxInt64:
-		return &valueError{string(CodeMax), "has no number left"}
+	case s.gen == Autoincrement:
+		n, ok := p.draw(s)
+		if !ok {
+			return &valueError{string(CodeMax), "has no number left"}
+		}
+		if err := s.put(v, n, p.sh.lim); err != nil {
+			return err
+		}
 	case s.gen != 0:
 		if err := s.put(v, p.generate(s, now), p.sh.lim); err != nil {
 			return err
@@ -257,8 +263,6 @@ func (p *preparer) generate(s *slot, now time.Time) any {
 		return newUUID()
 	case CUID:
 		return cuid.New()
-	case Autoincrement:
-		return p.auto[s.pos].Add(1)
 	}
 	switch s.typ {
 	case Date:
@@ -267,6 +271,19 @@ func (p *preparer) generate(s *slot, now time.Time) any {
 		return now.UTC().Format(time.RFC3339Nano)
 	}
 	return now.UnixMilli()
+}
+
+// draw takes the next number of an autoincrement field.
+func (p *preparer) draw(s *slot) (int64, bool) {
+	for c := &p.auto[s.pos]; ; {
+		last := c.Load()
+		if last == math.MaxInt64 {
+			return 0, false
+		}
+		if c.CompareAndSwap(last, last+1) {
+			return last + 1, true
+		}
+	}
 }
 
 // raise keeps the counter above a number that a caller chose.
