@@ -207,8 +207,8 @@ func modelSteps(t *testing.T, n int) int {
 }
 
 func TestModel(t *testing.T) {
-	steps := modelSteps(t, 300)
-	for _, seed := range modelSeeds(t, 12) {
+	steps := modelSteps(t, 250)
+	for _, seed := range modelSeeds(t, 10) {
 		t.Run(fmt.Sprintf("STORE_SEED=%d", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			if r.IntN(2) == 0 {
@@ -389,6 +389,14 @@ func (h *harness[K]) key() K {
 		return any(one(h.r, "", "k", "k\x00", "ž") + strconv.FormatInt(n, 10)).(K)
 	}
 	return any(n - 8).(K)
+}
+
+// nonZeroKey is a key that is not zero.
+func (h *harness[K]) nonZeroKey() any {
+	if h.textKeys() {
+		return "key"
+	}
+	return int64(-9)
 }
 
 // anyKey is one that may well exist.
@@ -845,11 +853,25 @@ func (h *harness[K]) insertMany(ctx context.Context, cancelled bool) {
 	var all []values
 	o := outcome{invalid: map[string]store.Code{}}
 	st := h.cur.clone()
+	generate := h.def.Schema["id"].Generated == store.Autoincrement && h.chance(2) // all keys or none
 	for i := range n {
 		in := h.input(40, true)
 		h.addKey(&in, h.key)
+		if generate {
+			delete(in.raw, "id")
+			delete(in.kept, "id")
+			delete(in.wrong, "id")
+		}
+		if _, ok := in.kept["id"]; !ok && !generate {
+			k := h.key()
+			in.raw["id"], in.kept["id"] = k, any(k)
+			delete(in.wrong, "id")
+		}
 		if asTyped {
 			h.typedInput(&in)
+			if _, ok := in.kept["id"]; !ok && !generate { // a zero key counts as none
+				in.kept["id"] = h.nonZeroKey()
+			}
 		}
 		vals, wrong := h.fresh(in)
 		for f, c := range wrong {
@@ -1336,7 +1358,7 @@ func (h *harness[K]) clear(ctx context.Context, cancelled bool) {
 // removes most of them again.
 func (h *harness[K]) fill() {
 	for name, f := range h.def.Schema {
-		if f.Required && f.Default == nil && name != "id" && name != "s" {
+		if f.Unique && f.Default != nil || f.Required && f.Default == nil && name != "id" && name != "s" {
 			return
 		}
 	}

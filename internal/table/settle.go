@@ -1,0 +1,171 @@
+package table
+
+// waitList is what waits for one pinned sequence to go.
+type waitList struct {
+	seq   uint64
+	items []waitItem
+}
+
+type waitItem struct {
+	row uint32
+	seq uint64 // of the version that waits to be cut
+}
+
+// settleBudget bounds the waiting versions that one commit looks at, beyond as
+// many as it leaves itself.
+const settleBudget = 64
+
+// Settle forgets the published changes: it cuts each version that they
+// superseded unless a pinned sequence sees it.
+func (t *Table) Settle() {
+	if len(t.changes) == 0 {
+		return
+	}
+	budget := settleBudget
+	if superseded := t.cutChanges(); superseded || len(t.waits) > 0 {
+		budget += len(t.changes)
+		t.Sweep(budget)
+	}
+	clear(t.changes)
+	clear(t.places)
+	t.places = t.places[:0]
+	if cap(t.changes) > 1<<16 {
+		t.changes, t.places = nil, nil
+	}
+	t.changes = t.changes[:0]
+	r := t.root.Load()
+	if r.rows.alloc > 4*chunkRows && r.rows.used < r.rows.alloc/4 {
+		t.rebuild()
+	}
+}
+
+func (t *Table) cutChanges() bool {
+	r := t.root.Load()
+	known := false
+	for i := range t.changes {
+		c := &t.changes[i]
+		if c.Old == nil {
+			continue
+		}
+		if !known {
+			t.pinned = t.cfg.Pins.Pinned(t.pinned)
+			known = true
+		}
+		if len(t.pinned) > 0 {
+			if pin, yes := needs(t.pinned, c.Old.Seq(), c.New.Seq()); yes {
+				t.wait(pin, waitItem{c.row, c.Old.Seq()})
+				continue
+			}
+		}
+		t.cut(r, c.row, c.New, c.Old, c.touched, t.places[c.places:])
+	}
+	return known
+}
+
+// cut takes v out of its row's chain; newer is the version in front of it, and
+// touched has the indexes in which the two may differ: in the others newer
+// carries the same value, so that the entry stays.
+//
+// places, if given, has for each of them where v's key was.
+func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, places []place) {
+	newer.prev.Store(v.prev.Load())
+	dir := r.rows.dir.Load()
+	if touched != 0 {
+		k := 0
+		for i, x := range r.indexes {
+			if touched>>i&1 == 0 {
+				continue
+			}
+			// With nothing behind newer, and newer in front, no other version of
+			// the chain can carry v's key.
+			var at place
+			if k < len(places) {
+				at = places[k]
+			}
+			if at.set != nil && at.set.size > 2 && newer.prev.Load() == nil && dir.head(row) == newer {
+				at.set.remove(row)
+			} else {
+				x.unlink(dir, v, row, at)
+			}
+			k++
+		}
+	}
+	if newer.dead() && newer.prev.Load() == nil && dir.head(row) == newer {
+		r.keys.remove(t.sumOf(newer), row)
+		r.rows.free(row)
+	}
+}
+
+func (t *Table) wait(pin uint64, item waitItem) {
+	t.held.Add(1)
+	for i := range t.waits {
+		if t.waits[i].seq == pin {
+			t.waits[i].items = append(t.waits[i].items, item)
+			return
+		}
+	}
+	t.waits = append(t.waits, waitList{pin, []waitItem{item}})
+}
+
+// Sweep looks at up to budget versions whose pin is gone and cuts those that no
+// other pin sees. It reports whether there is more to do. The writer calls it,
+// between commits.
+func (t *Table) Sweep(budget int) (more bool) {
+	if len(t.waits) == 0 {
+		return false
+	}
+	t.pinned = t.cfg.Pins.Pinned(t.pinned)
+	r := t.root.Load()
+	for i := 0; i < len(t.waits); i++ {
+		seq := t.waits[i].seq
+		if _, still := needs(t.pinned, seq, seq+1); still {
+			continue
+		}
+		for budget > 0 && len(t.waits[i].items) > 0 {
+			items := t.waits[i].items
+			item := items[len(items)-1]
+			t.waits[i].items = items[:len(items)-1]
+			t.held.Add(-1)
+			budget--
+			t.revisit(r, item)
+		}
+		if len(t.waits[i].items) > 0 {
+			return true
+		}
+		t.waits = append(t.waits[:i], t.waits[i+1:]...)
+		i--
+	}
+	return false
+}
+
+// revisit cuts a version whose pin is gone, or lets it wait for another.
+func (t *Table) revisit(r *root, item waitItem) {
+	newer := r.rows.dir.Load().head(item.row)
+	for newer != nil {
+		v := newer.prev.Load()
+		if v == nil {
+			return
+		}
+		if v.Seq() == item.seq {
+			to := newer.Seq()
+			if to == 0 { // pending: every later sequence may still see v
+				to = 1<<64 - 1
+			}
+			if pin, yes := needs(t.pinned, item.seq, to); yes {
+				t.wait(pin, item)
+				return
+			}
+			if newer.Seq() != 0 {
+				t.cut(r, item.row, newer, v, 1<<len(r.indexes)-1, nil)
+			}
+			return
+		}
+		newer = v
+	}
+}
+
+// Held is the number of superseded versions that wait for a pin to go.
+func (t *Table) Held() int { return int(t.held.Load()) }
+
+// Pending reports whether there are changes that are not settled.
+func (t *Table) Pending() bool { return len(t.changes) > 0 }

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// memOf is how a Go type lies in memory.
+func memOf(t reflect.Type) (kind memKind) {
+	if t == timeType {
+		return memTime
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return memString
+	case reflect.Bool:
+		return memBool
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return memInt
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return memUint
+	case reflect.Float32, reflect.Float64:
+		return memFloat
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return memBytes
+		}
+	case reflect.Interface:
+		if t.NumMethod() == 0 {
+			return memAny
+		}
+	}
+	return memRef
+}
+
+// goTypes are the Go types in which a dynamic bucket holds its fields.
+var goTypes = [...]reflect.Type{
+	String: reflect.TypeFor[string](),
+	Int:    reflect.TypeFor[int64](),
+	Float:  reflect.TypeFor[float64](),
+	Number: reflect.TypeFor[number](),
+	Bool:   reflect.TypeFor[bool](),
+	Object: reflect.TypeFor[any](),
+	Array:  reflect.TypeFor[any](),
+	Date:   timeType,
+	Bytes:  reflect.TypeFor[[]byte](),
+	Any:    reflect.TypeFor[any](),
+}
+
+// newShape lays out the records of a bucket: around the struct t, or, if t is
+// nil, in a struct of its own.
+func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, info *structInfo, lim limits) *shape {
+	sh := &shape{bucket: bucket, lim: lim, extra: d.Extra, byName: map[string]int{}}
+	names := d.fieldNames()
+	sh.slots = make([]slot, len(names))
+	if t == nil {
+		parts := make([]reflect.StructField, len(names))
+		for i, name := range names {
+			parts[i] = reflect.StructField{Name: "F" + strconv.Itoa(i), Type: goTypes[d.Schema[name].Type]}
+		}
+		t = reflect.StructOf(parts)
+	}
+	sh.body = t
+	header := []reflect.StructField{{Name: "Head", Type: reflect.TypeFor[table.Version]()}}
+	if info == nil || !info.hasMeta {
+		header = append(header, reflect.StructField{Name: "Meta", Type: metaType})
+	}
+	sh.typ = reflect.StructOf(append(header, reflect.StructField{Name: "Body", Type: t}))
+	sh.bodyOff = sh.typ.Field(len(header)).Offset
+	if info != nil && info.hasMeta {
+		sh.metaOff = sh.bodyOff + info.metaOff
+	} else {
+		sh.metaOff = sh.typ.Field(1).Offset
+	}
+	for i, name := range names {
+		s := &sh.slots[i]
+		*s = slot{rules: compiled[i], name: name, pos: i}
+		if info != nil {
+			f := info.fields[i]
+			s.off, s.goType = sh.bodyOff+f.off, f.typ
+			s.zeroNull = info.omit[name] || s.required
+			s.zeroAbsent = s.zeroNull || s.hasDefault || s.gen != 0
+		} else {
+			s.off, s.goType = sh.bodyOff+t.Field(i).Offset, t.Field(i).Type
+		}
+		if s.goType.Kind() == reflect.Pointer {
+			s.ptr, s.goType = true, s.goType.Elem()
+		}
+		if s.goType == goTypes[Number] {
+			s.kind = memNumber
+		} else {
+			s.kind = memOf(s.goType)
+		}
+		s.size = s.goType.Size()
+		if s.kind == memFloat && s.size == 4 {
+			s.enum = slices.Clone(s.enum)
+			for k, e := range s.enum {
+				s.enum[k] = float64(float32(e.(float64)))
+			}
+			s.min, s.max = s.min.asFloat32(), s.max.asFloat32()
+		}
+		if s.ptr || s.kind == memBytes || s.kind == memAny || s.kind == memRef && !flat(s.goType) {
+			sh.refs = true
+		}
+		sh.byName[name] = i
+		if s.gen == Autoincrement {
+			sh.autos = append(sh.autos, i)
+		}
+		if name == d.Key {
+			sh.key, sh.keyText = i, s.kind == memString
+		}
+	}
+	if info != nil {
+		sh.hide = info.hide
+	}
+	if d.Ordered {
+		sh.indexes = append(sh.indexes, sh.planIndex([]int{sh.key}, false))
+	}
+	for i := range sh.slots {
+		if sh.slots[i].unique && i != sh.key {
+			sh.indexes = append(sh.indexes, sh.planIndex([]int{i}, true))
+		}
+	}
+	for _, ix := range d.Indexes {
+		if len(ix) == 1 && (d.Schema[ix[0]].Unique || d.Ordered && ix[0] == d.Key) {
+			continue // the unique field's index serves
+		}
+		fields := make([]int, len(ix))
+		for i, name := range ix {
+			fields[i] = sh.byName[name]
+		}
+		sh.indexes = append(sh.indexes, sh.planIndex(fields, false))
+	}
+	if d.TTL > 0 {
+		sh.ttl, sh.expiry = d.TTL, len(sh.indexes)
+		sh.indexes = append(sh.indexes, sh.planExpiry())
+	}
+	return sh
+}

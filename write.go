@@ -1,0 +1,247 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// Writes as dynamic and typed handles share them: from prepared records to
+// requests of the bucket's server.
+
+func (b *bucket) writable(op string, at *Snapshot) error {
+	switch {
+	case at != nil:
+		return b.fail(op, Key{}, ErrReadOnly)
+	case b.dropped.Load():
+		return b.fail(op, Key{}, ErrBucketNotDefined)
+	case b.store.closed.Load():
+		return b.fail(op, Key{}, ErrClosed)
+	}
+	return nil
+}
+
+func (b *bucket) insert(ctx context.Context, v *table.Version) error {
+	r := newRequest()
+	r.op, r.v = opInsert, v
+	if _, err := b.submit(ctx, r); err != nil {
+		return b.fail("insert", b.shape.keyOf(v), err)
+	}
+	return nil
+}
+
+func (b *bucket) insertMany(ctx context.Context, vs []*table.Version) error {
+	if len(vs) == 0 {
+		return nil
+	}
+	r := newRequest()
+	r.inserts = vs
+	if _, err := b.submit(ctx, r); err != nil {
+		return b.fail("insert", Key{}, err)
+	}
+	return nil
+}
+
+// update replaces the version of a key by what next makes of it, as often as it
+// takes to find it unchanged. next runs in the caller's goroutine.
+func (b *bucket) update(ctx context.Context, op string, key any, next func(old *table.Version) (*table.Version, error)) (*table.Version, error) {
+	for {
+		old := b.lookup(key)
+		if old == nil {
+			return nil, b.fail(op, b.keyOf(key), ErrNotFound)
+		}
+		v, err := next(old)
+		if err != nil {
+			return nil, b.fail(op, b.keyOf(key), err)
+		}
+		r := newRequest()
+		r.step = b.updateStep(old, v)
+		_, err = b.submit(ctx, r)
+		if err == nil {
+			return v, nil
+		}
+		if err != errStale {
+			return nil, b.fail(op, b.keyOf(key), err)
+		}
+		runtime.Gosched()
+	}
+}
+
+func (b *bucket) updateStep(old, v *table.Version) step {
+	return step{op: opUpdate, v: v, expect: old, touched: b.shape.touched(old, v)}
+}
+
+func (b *bucket) keyOf(key any) Key {
+	text, word, ok := b.shape.keyArg(key)
+	switch {
+	case !ok:
+		return Key{}
+	case b.shape.textKey():
+		return StringKey(text)
+	}
+	return IntKey(word)
+}
+
+func (b *bucket) delete(ctx context.Context, key any) error {
+	text, word, ok := b.shape.keyArg(key)
+	if !ok {
+		return nil // there is no record with a key of another type
+	}
+	r := newRequest()
+	r.op, r.text, r.word = opDelete, text, word
+	if _, err := b.submit(ctx, r); err != nil {
+		return b.fail("delete", b.keyOf(key), err)
+	}
+	return nil
+}
+
+func (b *bucket) clear(ctx context.Context) error {
+	r := newRequest()
+	r.op = opClear
+	if _, err := b.submit(ctx, r); err != nil {
+		return b.fail("clear", Key{}, err)
+	}
+	return nil
+}
+
+// optimistic is how often a write over a query is tried beside other writers
+// before it becomes the writer itself.
+const optimistic = 4
+
+// writeMany changes all records that match, in one commit and as if at one
+// moment: it is tried anew if any commit touched the bucket between reading and
+// writing. plan makes the step for a record.
+func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, plan func(old *table.Version) (step, error)) (int, error) {
+	p, err := b.compile(filters)
+	if err != nil {
+		return 0, err
+	}
+	for try := 1; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return 0, b.fail(op, Key{}, err)
+		}
+		n, err := b.tryMany(ctx, &p, try > optimistic, plan)
+		if err == nil {
+			return n, nil
+		}
+		if err != errStale {
+			return 0, b.fail(op, Key{}, err)
+		}
+	}
+}
+
+// tryMany is one attempt of writeMany, if need be as the bucket's writer from
+// reading to writing.
+func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, plan func(old *table.Version) (step, error)) (int, error) {
+	if exclusive {
+		b.server.borrow()
+		defer b.server.mu.Unlock()
+	}
+	r := newRequest()
+	var err error
+	func() {
+		pin := b.store.pins.Acquire()
+		defer b.release(pin)
+		r.since = pin.Seq + 1
+		p.each(b.table.At(pin.Seq), func(v *table.Version) bool {
+			var st step
+			if st, err = plan(v); err == nil {
+				r.many = append(r.many, st)
+			}
+			return err == nil
+		})
+	}()
+	switch {
+	case err != nil || len(r.many) == 0:
+		r.free()
+		return 0, err
+	case exclusive:
+		b.server.run([]*request{r})
+		n, err := r.count, r.err
+		r.free()
+		return n, err
+	}
+	return b.submit(ctx, r)
+}
+
+func (b *bucket) updateMany(ctx context.Context, fields Fields, filters []Filter) (int, error) {
+	now := b.store.clock() // user code: not in the writer's time
+	return b.writeMany(ctx, "update", filters, func(old *table.Version) (step, error) {
+		v, err := b.prep.merge(old, fields, now)
+		if err != nil {
+			return step{}, err
+		}
+		return b.updateStep(old, v), nil
+	})
+}
+
+func (b *bucket) deleteMany(ctx context.Context, filters []Filter) (int, error) {
+	return b.writeMany(ctx, "delete", filters, func(old *table.Version) (step, error) {
+		k := b.shape.keyOf(old)
+		return step{op: opRemove, expect: old, text: k.text, word: k.word}, nil
+	})
+}
+
+// prefixIssues says which of several records an issue belongs to.
+func prefixIssues(all *[]Issue, i int, err error) error {
+	var ve *ValidationError
+	if !errors.As(err, &ve) {
+		return err
+	}
+	for _, is := range ve.Issues {
+		is.Field = fmt.Sprintf("[%d].%s", i, is.Field)
+		*all = append(*all, is)
+	}
+	return nil
+}
+
+// prepareMany prepares the records of an InsertMany; the error lists the issues
+// of all of them.
+func (b *bucket) prepareMany(n int, prepare func(i int, now time.Time) (*table.Version, error)) ([]*table.Version, error) {
+	vs := make([]*table.Version, n)
+	now := b.store.clock()
+	var issues []Issue
+	for i := range n {
+		v, err := prepare(i, now)
+		if err != nil {
+			if err := prefixIssues(&issues, i, err); err != nil {
+				return nil, b.fail("insert", Key{}, err)
+			}
+		}
+		vs[i] = v
+	}
+	if len(issues) > 0 {
+		return nil, &ValidationError{Bucket: b.name, Issues: issues}
+	}
+	return vs, nil
+}
+
+// upsert inserts or updates, whichever the key asks for when it is written.
+func (b *bucket) upsert(ctx context.Context, key any, fresh func() (*table.Version, error), next func(*table.Version) (*table.Version, error)) (*table.Version, error) {
+	for {
+		if key != nil && b.lookup(key) != nil {
+			v, err := b.update(ctx, "upsert", key, next)
+			if errors.Is(err, ErrNotFound) {
+				continue // deleted meanwhile
+			}
+			return v, err
+		}
+		v, err := fresh()
+		if err != nil {
+			return nil, err
+		}
+		err = b.insert(ctx, v)
+		var dup *UniqueError
+		if errors.As(err, &dup) && dup.Field == b.def.Key && key != nil {
+			continue // inserted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		return v, nil
+	}
+}
