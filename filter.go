@@ -100,10 +100,10 @@ const (
 // compile checks the filters and chooses how to find the records: by the key, by
 // the index that covers most of the equalities (a unique one first), else by a
 // scan.
-func (b *bucket) compile(filters []Filter) (plan, error) {
-	p := plan{b: b}
+func (b *bucket) compile(p *plan, filters []Filter) error {
+	p.b = b
 	if b.dropped.Load() {
-		return p, b.fail("query", Key{}, ErrBucketNotDefined)
+		return b.fail("query", Key{}, ErrBucketNotDefined)
 	}
 	sh := b.shape
 	if len(filters) > len(p.few) {
@@ -113,12 +113,12 @@ func (b *bucket) compile(filters []Filter) (plan, error) {
 		f := &filters[i]
 		pos, ok := sh.byName[f.field]
 		if !ok {
-			return p, &QueryError{b.name, f.field, "is not in the schema"}
+			return &QueryError{b.name, f.field, "is not in the schema"}
 		}
 		s := &sh.slots[pos]
 		want, err := sh.lim.convert(s.typ, f.value)
 		if err != nil {
-			return p, &QueryError{b.name, f.field, fmt.Sprintf("has type %s: the value to compare with %s", s.typ, err.msg)}
+			return &QueryError{b.name, f.field, fmt.Sprintf("has type %s: the value to compare with %s", s.typ, err.msg)}
 		}
 		if f32, ok := want.(float64); ok && s.kind == memFloat && s.size == 4 {
 			want = float64(float32(f32)) // as the field holds it
@@ -128,7 +128,7 @@ func (b *bucket) compile(filters []Filter) (plan, error) {
 	if p.n = len(filters); p.n > 0 {
 		p.choose()
 	}
-	return p, nil
+	return nil
 }
 
 // eq returns the value that the conditions ask of a field.

@@ -31,7 +31,7 @@ type decoder[R any] struct {
 
 func newQuery[R any](b *bucket, at *Snapshot, dec decoder[R], filters []Filter) *Query[R] {
 	q := &Query[R]{b: b, at: at, dec: dec, filters: filters}
-	q.plan, q.err = b.compile(filters)
+	q.err = b.compile(&q.plan, filters)
 	return q
 }
 
@@ -181,8 +181,8 @@ func (q *Query[R]) Count() (int, error) {
 
 // count is Query.Count without making a query.
 func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
-	p, err := b.compile(filters)
-	if err != nil {
+	var p plan
+	if err := b.compile(&p, filters); err != nil {
 		return 0, err
 	}
 	view, pin, err := b.pinFor(at)

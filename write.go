@@ -114,17 +114,17 @@ const optimistic = 4
 
 // writeMany changes all records that match, in one commit and as if at one
 // moment: it is tried anew if any commit touched the bucket between reading and
-// writing. plan makes the step for a record.
-func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, plan func(old *table.Version) (step, error)) (int, error) {
-	p, err := b.compile(filters)
-	if err != nil {
+// writing. next makes the step for a record.
+func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, next func(old *table.Version) (step, error)) (int, error) {
+	var p plan
+	if err := b.compile(&p, filters); err != nil {
 		return 0, err
 	}
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return 0, b.fail(op, Key{}, err)
 		}
-		n, err := b.tryMany(ctx, &p, try > optimistic, plan)
+		n, err := b.tryMany(ctx, &p, try > optimistic, next)
 		if err == nil {
 			return n, nil
 		}
@@ -136,7 +136,7 @@ func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, pla
 
 // tryMany is one attempt of writeMany, if need be as the bucket's writer from
 // reading to writing.
-func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, plan func(old *table.Version) (step, error)) (int, error) {
+func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, next func(old *table.Version) (step, error)) (int, error) {
 	if exclusive {
 		b.server.borrow()
 		defer b.server.mu.Unlock()
@@ -149,7 +149,7 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, plan func
 		r.since = pin.Seq + 1
 		p.each(b.table.At(pin.Seq), func(v *table.Version) bool {
 			var st step
-			if st, err = plan(v); err == nil {
+			if st, err = next(v); err == nil {
 				r.many = append(r.many, st)
 			}
 			return err == nil
