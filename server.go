@@ -326,11 +326,15 @@ func (s *server) run(rs []*request) {
 func (s *server) apply(r *request) (ok bool) {
 	t := s.b.table
 	defer func() {
-		if p := recover(); p != nil {
-			r.err = &Error{Op: "write", Bucket: s.b.name, Err: &PanicError{Value: p, Stack: debug.Stack()}}
-			t.Recover()
-			ok = false
+		if ok {
+			return
 		}
+		p := recover()
+		if p == nil {
+			p = "the goroutine ended" // runtime.Goexit goes on after this
+		}
+		r.err = &Error{Op: "write", Bucket: s.b.name, Err: &PanicError{Value: p, Stack: debug.Stack()}}
+		t.Recover()
 	}()
 	if f := s.b.store.fault; f != nil {
 		f(r)

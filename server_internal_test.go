@@ -35,6 +35,7 @@ type faulty struct {
 	items   *TypedBucket[item]
 	blocked chan struct{}
 	open    chan struct{}
+	inside  bool // the goroutine is what is blocked, not the caller
 
 	mu    sync.Mutex
 	block bool
@@ -70,6 +71,7 @@ func (f *faulty) fault(r *request) {
 	}
 	f.mu.Unlock()
 	if wait {
+		f.inside = f.items.b.server.holds
 		close(f.blocked)
 		<-f.open
 	}
@@ -94,10 +96,11 @@ func (f *faulty) hold(key string) (release func()) {
 		done <- err
 	}()
 	<-f.blocked
-	// The goroutine leaves the queue alone when it waits to sweep.
-	s := f.items.b.server
-	s.nudge()
-	f.until(func() bool { return len(s.sweep) == 0 })
+	if s := f.items.b.server; !f.inside {
+		// The goroutine leaves the queue alone when it waits to sweep.
+		s.nudge()
+		f.until(func() bool { return len(s.sweep) == 0 })
+	}
 	return func() {
 		close(f.open)
 		require.NoError(f.t, <-done)
