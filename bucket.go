@@ -80,14 +80,14 @@ func (b *bucket) conflict(c table.Conflict, v *table.Version) error {
 // submit has a request carried out and frees it.
 func (b *bucket) submit(ctx context.Context, r *request) (count int, err error) {
 	if err := ctx.Err(); err != nil {
-		r.free()
+		b.server.free(r)
 		return 0, err
 	}
 	if !b.server.do(ctx, r) {
 		return 0, ctx.Err()
 	}
 	count, err = r.count, r.err
-	r.free()
+	b.server.free(r)
 	return count, err
 }
 
@@ -112,6 +112,7 @@ func (b *bucket) get(at *Snapshot, key any) *table.Version {
 		return b.lookup(key)
 	}
 	at.use(b.store)
+	defer at.leave()
 	text, word, ok := b.shape.keyArg(key)
 	if !ok {
 		return nil

@@ -35,29 +35,29 @@ func newQuery[R any](b *bucket, at *Snapshot, dec decoder[R], filters []Filter) 
 	return q
 }
 
-// pinFor pins the state that a handle reads.
-func (b *bucket) pinFor(at *Snapshot) (table.View, table.Pin, error) {
-	var pin table.Pin
-	switch {
-	case b.dropped.Load():
-		return table.View{}, pin, b.fail("query", Key{}, ErrBucketNotDefined)
-	case at == nil:
-		pin = b.store.pins.Acquire()
-	case at.closed.Load():
-		return table.View{}, pin, b.fail("query", Key{}, ErrSnapshotClosed)
-	case at.store != b.store:
-		return table.View{}, pin, b.fail("query", Key{}, errOtherStore)
-	default:
-		pin = b.store.pins.Hold(at.pin) // the snapshot may be closed meanwhile
+// begin begins a read of the state that a handle is bound to.
+func (b *bucket) begin(at *Snapshot) (table.View, lease, error) {
+	if b.dropped.Load() {
+		return table.View{}, lease{}, b.fail("query", Key{}, ErrBucketNotDefined)
 	}
-	return b.table.At(pin.Seq), pin, nil
+	if at == nil {
+		l := b.acquire()
+		return b.table.At(l.pin.Seq), l, nil
+	}
+	if at.store != b.store {
+		return table.View{}, lease{}, b.fail("query", Key{}, errOtherStore)
+	}
+	if !at.enter() {
+		return table.View{}, lease{}, b.fail("query", Key{}, ErrSnapshotClosed)
+	}
+	return b.table.At(at.pin.Seq), lease{snap: at.hold}, nil
 }
 
-func (q *Query[R]) open() (table.View, table.Pin, error) {
+func (q *Query[R]) open() (table.View, lease, error) {
 	if q.err != nil {
-		return table.View{}, table.Pin{}, q.err
+		return table.View{}, lease{}, q.err
 	}
-	return q.b.pinFor(q.at)
+	return q.b.begin(q.at)
 }
 
 // Where returns the query narrowed by further filters.
@@ -68,11 +68,11 @@ func (q *Query[R]) Where(filters ...Filter) *Query[R] {
 // All returns the matching records in the bucket's order: of insertion, or of
 // keys if the bucket is defined so.
 func (q *Query[R]) All() ([]R, error) {
-	view, pin, err := q.open()
+	view, l, err := q.open()
 	if err != nil {
 		return nil, err
 	}
-	defer q.b.release(pin)
+	defer q.b.release(l)
 	var out []R
 	if q.plan.n == 0 && (q.plan.access == accessAll || q.plan.access == accessIndex) {
 		out = make([]R, 0, q.plan.count(view))
@@ -92,13 +92,13 @@ func (q *Query[R]) All() ([]R, error) {
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		view, pin, err := q.open()
+		view, l, err := q.open()
 		if err != nil {
 			var none R
 			yield(none, err)
 			return
 		}
-		defer q.b.release(pin)
+		defer q.b.release(l)
 		if q.dec.plain {
 			off := q.dec.off
 			q.plan.each(view, func(v *table.Version) bool { return yield(*(*R)(at(v, off)), nil) })
@@ -113,11 +113,11 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	view, pin, err := q.open()
+	view, l, err := q.open()
 	if err != nil {
 		return err
 	}
-	defer q.b.release(pin)
+	defer q.b.release(l)
 	r := new(R)
 	if q.dec.plain {
 		off := q.dec.off
@@ -139,12 +139,13 @@ func (q *Query[R]) all() iter.Seq[R] {
 	return func(yield func(R) bool) {
 		if q.at != nil {
 			q.at.use(q.b.store)
+			defer q.at.leave()
 		}
-		view, pin, err := q.open()
+		view, l, err := q.open()
 		if err != nil {
 			return // the bucket was dropped: it has no records
 		}
-		defer q.b.release(pin)
+		defer q.b.release(l)
 		if q.dec.plain {
 			off := q.dec.off
 			q.plan.each(view, func(v *table.Version) bool { return yield(*(*R)(at(v, off))) })
@@ -156,11 +157,11 @@ func (q *Query[R]) all() iter.Seq[R] {
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	view, pin, err := q.open()
+	view, l, err := q.open()
 	if err != nil {
 		return r, false, err
 	}
-	defer q.b.release(pin)
+	defer q.b.release(l)
 	q.plan.each(view, func(v *table.Version) bool {
 		r, ok = q.dec.make(v), true
 		return false
@@ -171,11 +172,11 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 // Count returns the number of matching records: from a counter where there is
 // no filter, or one index answers it and the state is the newest.
 func (q *Query[R]) Count() (int, error) {
-	view, pin, err := q.open()
+	view, l, err := q.open()
 	if err != nil {
 		return 0, err
 	}
-	defer q.b.release(pin)
+	defer q.b.release(l)
 	return q.plan.count(view), nil
 }
 
@@ -185,11 +186,11 @@ func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
 	if err := b.compile(&p, filters); err != nil {
 		return 0, err
 	}
-	view, pin, err := b.pinFor(at)
+	view, l, err := b.begin(at)
 	if err != nil {
 		return 0, err
 	}
-	defer b.release(pin)
+	defer b.release(l)
 	return p.count(view), nil
 }
 
@@ -198,11 +199,11 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if n < 0 {
 		return nil, q.b.fail("query", Key{}, fmt.Errorf("a negative number of records: %d", n))
 	}
-	view, pin, err := q.open()
+	view, l, err := q.open()
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	defer q.b.release(pin)
+	defer q.b.release(l)
 	out := make([]R, 0, min(n, q.plan.count(view)))
 	take := func(v *table.Version) bool {
 		out = append(out, q.dec.make(v))

@@ -28,6 +28,7 @@ type server struct {
 	mu     sync.Mutex // held by the writer; guards the writer's side of the table
 	closed bool       // under mu: no more requests
 
+	pool   sync.Pool    // of *request
 	queued atomic.Int32 // requests sent or about to be sent, not yet taken
 	reqs   chan *request
 	sweep  chan struct{} // a pin is gone, superseded versions may be cut
@@ -87,14 +88,20 @@ const (
 	reqCancelled
 )
 
-var requests = sync.Pool{New: func() any { return &request{done: make(chan struct{}, 1)} }}
+// newRequest takes a request from the server's pool. The pool is not shared by
+// stores: a channel that was made in one testing/synctest bubble must not be
+// used in another.
+func (s *server) newRequest() *request {
+	if r, ok := s.pool.Get().(*request); ok {
+		return r
+	}
+	return &request{done: make(chan struct{}, 1)}
+}
 
-func newRequest() *request { return requests.Get().(*request) }
-
-func (r *request) free() {
-	done := r.done
-	*r = request{done: done}
-	requests.Put(r)
+// free gives back a request that nobody else knows of.
+func (s *server) free(r *request) {
+	*r = request{done: r.done}
+	s.pool.Put(r)
 }
 
 func newServer(b *bucket) *server {

@@ -35,7 +35,6 @@ type faulty struct {
 	items   *TypedBucket[item]
 	blocked chan struct{}
 	open    chan struct{}
-	inside  bool // the goroutine is what is blocked, not the caller
 
 	mu    sync.Mutex
 	block bool
@@ -71,7 +70,6 @@ func (f *faulty) fault(r *request) {
 	}
 	f.mu.Unlock()
 	if wait {
-		f.inside = f.items.b.server.holds
 		close(f.blocked)
 		<-f.open
 	}
@@ -90,17 +88,16 @@ func (f *faulty) hold(key string) (release func()) {
 	f.mu.Lock()
 	f.block = true
 	f.mu.Unlock()
+	s := f.items.b.server
+	s.mu.Lock() // so that it is the goroutine that gets blocked: it takes no others then
 	done := make(chan error)
 	go func() {
 		_, err := f.items.Upsert(context.Background(), item{ID: key})
 		done <- err
 	}()
+	f.until(func() bool { return s.queued.Load() == 1 })
+	s.mu.Unlock()
 	<-f.blocked
-	if s := f.items.b.server; !f.inside {
-		// The goroutine leaves the queue alone when it waits to sweep.
-		s.nudge()
-		f.until(func() bool { return len(s.sweep) == 0 })
-	}
 	return func() {
 		close(f.open)
 		require.NoError(f.t, <-done)

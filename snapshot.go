@@ -14,57 +14,89 @@ import (
 // that is changed or deleted, the one version that it sees, however often the
 // record is changed: at most as much as the store held when it was taken.
 type Snapshot struct {
-	store   *Store
-	pin     table.Pin
-	closed  *atomic.Bool
+	*hold
 	cleanup runtime.Cleanup
+}
+
+// hold is a pinned sequence and those who read at it: the snapshot itself, until
+// it is closed, and the reads that began before. The last one lets it go.
+type hold struct {
+	store  *Store
+	pin    table.Pin
+	closed atomic.Bool
+	refs   atomic.Int64
 }
 
 // Snapshot takes a snapshot of the newest committed state. Close it when done.
 func (st *Store) Snapshot() *Snapshot {
-	s := &Snapshot{store: st, pin: st.pins.AcquireLong(), closed: new(atomic.Bool)}
+	h := &hold{store: st, pin: st.pins.AcquireLong()}
+	h.refs.Store(1)
 	st.snapshots.Add(1)
+	s := &Snapshot{hold: h}
 	// A snapshot that is forgotten does not hold on to old versions for ever.
-	type open struct {
-		store  *Store
-		pin    table.Pin
-		closed *atomic.Bool
-	}
-	s.cleanup = runtime.AddCleanup(s, func(o open) { o.store.unpin(o.pin, o.closed) }, open{st, s.pin, s.closed})
+	s.cleanup = runtime.AddCleanup(s, (*hold).close, h)
 	return s
 }
 
 // Seq is the commit that the snapshot shows, 0 if there was none yet.
 func (s *Snapshot) Seq() Seq { return Seq(s.pin.Seq) }
 
-// Close releases the snapshot. It is idempotent.
+// Close releases the snapshot, once the reads that go on in it are through. It
+// is idempotent.
 func (s *Snapshot) Close() {
 	s.cleanup.Stop()
-	s.store.unpin(s.pin, s.closed)
+	s.close()
 }
 
-func (st *Store) unpin(pin table.Pin, closed *atomic.Bool) {
-	if closed.Swap(true) {
+func (h *hold) close() {
+	if h.closed.Swap(true) {
 		return
 	}
-	st.pins.Release(pin)
-	st.snapshots.Add(-1)
-	for _, b := range *st.buckets.Load() {
+	h.store.snapshots.Add(-1)
+	h.leave()
+}
+
+// enter begins a read; false if the snapshot is closed.
+func (h *hold) enter() bool {
+	if h.closed.Load() {
+		return false
+	}
+	for n := h.refs.Load(); n > 0; n = h.refs.Load() {
+		if h.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
+}
+
+// leave ends a read.
+func (h *hold) leave() {
+	if h.refs.Add(-1) > 0 {
+		return
+	}
+	h.store.pins.Release(h.pin)
+	for _, b := range *h.store.buckets.Load() {
 		if b.table.Held() > 0 {
 			b.server.nudge()
 		}
 	}
 }
 
-// use panics if the snapshot is closed, or of another store than the bucket's:
-// a read without an error result cannot say so otherwise.
+// use is enter for reads without an error result: it panics if the snapshot is
+// closed, or of another store than the bucket's.
 func (s *Snapshot) use(of *Store) {
-	if s.closed.Load() {
-		panic("store: read through a closed Snapshot")
-	}
 	if s.store != of {
 		panic("store: read through a Snapshot of another store")
 	}
+	if !s.enter() {
+		panic("store: read through a closed Snapshot")
+	}
+}
+
+// lease is the state that a read sees: a pin of its own, or a snapshot's.
+type lease struct {
+	pin  table.Pin
+	snap *hold
 }
 
 // sweepAt is how many superseded versions may wait in a bucket until a reader
@@ -72,10 +104,17 @@ func (s *Snapshot) use(of *Store) {
 // commit does it.
 const sweepAt = 4096
 
-// release gives back the pin of a query.
-func (b *bucket) release(pin table.Pin) {
-	b.store.pins.Release(pin)
+// release ends a read.
+func (b *bucket) release(l lease) {
+	if l.snap != nil {
+		l.snap.leave()
+		return
+	}
+	b.store.pins.Release(l.pin)
 	if b.table.Held() >= sweepAt {
 		b.server.nudge()
 	}
 }
+
+// acquire begins a read of the newest state.
+func (b *bucket) acquire() lease { return lease{pin: b.store.pins.Acquire()} }

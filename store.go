@@ -347,11 +347,11 @@ func (st *Store) Stats() Stats {
 	s.Buckets.Count = len(all)
 	s.Buckets.Names = slices.Sorted(maps.Keys(all))
 	for name, b := range all {
-		pin := st.pins.Acquire()
-		view := b.table.At(pin.Seq)
+		l := b.acquire()
+		view := b.table.At(l.pin.Seq)
 		n := view.Count()
 		bytes := b.estimate(view, n)
-		b.release(pin)
+		b.release(l)
 		queued := max(int(b.server.queued.Load()), 0)
 		s.Records.PerBucket[name] = n
 		s.Records.Total += n

@@ -123,17 +123,17 @@ func (st *Store) PurgeTTL(ctx context.Context) (int, error) {
 func (b *bucket) expire(ctx context.Context) (int, error) {
 	for {
 		now := nowMillis(b.store.clock())
-		r := newRequest()
+		r := b.server.newRequest()
 		due := table.Range{NoLo: true, Hi: table.Key{Word: keyenc.Int64(int64(now) + 1)}}
-		pin := b.store.pins.Acquire()
-		b.table.At(pin.Seq).Range(b.shape.expiry, due, false, func(v *table.Version) bool {
+		l := b.acquire()
+		b.table.At(l.pin.Seq).Range(b.shape.expiry, due, false, func(v *table.Version) bool {
 			k := b.shape.keyOf(v)
 			r.many = append(r.many, step{op: opRemove, expect: v, text: k.text, word: k.word})
 			return len(r.many) < expireBatch
 		})
-		b.release(pin)
+		b.release(l)
 		if len(r.many) == 0 {
-			r.free()
+			b.server.free(r)
 			return 0, nil
 		}
 		n, err := b.submit(ctx, r)

@@ -26,7 +26,7 @@ func (b *bucket) writable(op string, at *Snapshot) error {
 }
 
 func (b *bucket) insert(ctx context.Context, v *table.Version) error {
-	r := newRequest()
+	r := b.server.newRequest()
 	r.op, r.v = opInsert, v
 	if _, err := b.submit(ctx, r); err != nil {
 		return b.fail("insert", b.shape.keyOf(v), err)
@@ -38,7 +38,7 @@ func (b *bucket) insertMany(ctx context.Context, vs []*table.Version) error {
 	if len(vs) == 0 {
 		return nil
 	}
-	r := newRequest()
+	r := b.server.newRequest()
 	r.inserts = vs
 	if _, err := b.submit(ctx, r); err != nil {
 		return b.fail("insert", Key{}, err)
@@ -58,7 +58,7 @@ func (b *bucket) update(ctx context.Context, op string, key any, next func(old *
 		if err != nil {
 			return nil, b.fail(op, b.keyOf(key), err)
 		}
-		r := newRequest()
+		r := b.server.newRequest()
 		r.step = b.updateStep(old, v)
 		_, err = b.submit(ctx, r)
 		if err == nil {
@@ -91,7 +91,7 @@ func (b *bucket) delete(ctx context.Context, key any) error {
 	if !ok {
 		return nil // there is no record with a key of another type
 	}
-	r := newRequest()
+	r := b.server.newRequest()
 	r.op, r.text, r.word = opDelete, text, word
 	if _, err := b.submit(ctx, r); err != nil {
 		return b.fail("delete", b.keyOf(key), err)
@@ -100,7 +100,7 @@ func (b *bucket) delete(ctx context.Context, key any) error {
 }
 
 func (b *bucket) clear(ctx context.Context) error {
-	r := newRequest()
+	r := b.server.newRequest()
 	r.op = opClear
 	if _, err := b.submit(ctx, r); err != nil {
 		return b.fail("clear", Key{}, err)
@@ -141,13 +141,13 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, next func
 		b.server.borrow()
 		defer b.server.mu.Unlock()
 	}
-	r := newRequest()
+	r := b.server.newRequest()
 	var err error
 	func() {
-		pin := b.store.pins.Acquire()
-		defer b.release(pin)
-		r.since = pin.Seq + 1
-		p.each(b.table.At(pin.Seq), func(v *table.Version) bool {
+		l := b.acquire()
+		defer b.release(l)
+		r.since = l.pin.Seq + 1
+		p.each(b.table.At(l.pin.Seq), func(v *table.Version) bool {
 			var st step
 			if st, err = next(v); err == nil {
 				r.many = append(r.many, st)
@@ -157,12 +157,12 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, next func
 	}()
 	switch {
 	case err != nil || len(r.many) == 0:
-		r.free()
+		b.server.free(r)
 		return 0, err
 	case exclusive:
 		b.server.run([]*request{r})
 		n, err := r.count, r.err
-		r.free()
+		b.server.free(r)
 		return n, err
 	}
 	return b.submit(ctx, r)

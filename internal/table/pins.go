@@ -99,14 +99,6 @@ func (p *Pins) AcquireLong() Pin {
 	}
 }
 
-// Hold pins pin's sequence once more, apart from pin.
-func (p *Pins) Hold(pin Pin) Pin {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.addLocked(pin.Seq, 1)
-	return Pin{Seq: pin.Seq}
-}
-
 // Release gives a pin back. Each pin is released once.
 func (p *Pins) Release(pin Pin) {
 	if pin.slot != nil {
