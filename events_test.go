@@ -465,7 +465,13 @@ func TestUnsubscribeInStorm(t *testing.T) {
 			stop()
 			next := store.Seq(0)
 			for _, e := range rec.snapshot() {
-				assert.NoError(t, e.Err)
+				if e.Err != nil { // on a busy machine
+					assert.ErrorIs(t, e.Err, store.ErrLagged)
+					if next != 0 {
+						next += store.Seq(e.Missed)
+					}
+					continue
+				}
 				assert.Greater(t, e.Seq, now)
 				if next != 0 {
 					assert.Equal(t, next, e.Seq)

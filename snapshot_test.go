@@ -267,7 +267,7 @@ func TestCloseSnapshotBesideReads(t *testing.T) {
 			assert.NoError(t, err)
 		}
 	})
-	for range 1500 {
+	for range 100 {
 		snap := s.Snapshot()
 		at := b.In(snap)
 		var wg sync.WaitGroup
