@@ -19,38 +19,42 @@
 //  1. Atomic. A write, of one record or of many, is one commit: readers and
 //     handlers see all of it or nothing, its index entries included. A write that
 //     fails, for whatever reason, leaves nothing behind; an autoincrement number
-//     that it had drawn is not used again. (TestModel, TestInsertManyIsAtomic,
-//     TestFailedWritesLeaveNothing, TestAutoincrementNeverReuses)
+//     that it had drawn is not used again. (TestModel, TestInsertManyAtomicToReaders,
+//     TestFailedWritesLeaveNothing, TestAutoincrementNeverReuses, TestGroupModel)
 //  2. Consistent reads. Each read sees one committed state from beginning to end:
 //     a query, an iterator, and through [Store.Snapshot] any number of reads over
-//     all buckets. What it has returned never changes. (TestModel; internal/table:
-//     TestReadersBesideWriter)
+//     all buckets. What it has returned never changes. (TestModel,
+//     TestSnapshotSeesAllBucketsAtOneCommit, TestSnapshotsOverlap,
+//     TestIteratorIsStable; internal/table: TestReadersBesideWriter)
 //  3. Single reads are linearizable: a read that begins after a write was
 //     acknowledged sees it, and no read sees less than one that ended before it
-//     began. (internal/table: TestReadersBesideWriter)
+//     began. (TestLinearizableKey, TestKeyThatComesAndGoes, TestNoLostUpdate)
 //  4. Events. A handler gets the events of the commits that match its pattern in
 //     commit order, each once, never before the commit is visible, and those of
-//     one commit one after the other. (TestModel; internal/feed:
-//     TestOrderAndExactlyOnce)
+//     one commit one after the other. (TestModel, TestEventOrder,
+//     TestClearIsOneCommit; internal/feed: TestOrderAndExactlyOnce)
 //  5. Bounded memory. A record has at most one version more than distinct commits
 //     are held by snapshots and running queries, however long they are held. A
 //     handler that is too slow is told [ErrLagged] with the number of commits that
 //     it missed; it never delays a writer, and never loses an event unsaid.
-//     (internal/table: TestHeldSnapshotIsBounded; internal/feed: TestAgainstModel,
-//     TestMissedIsExact)
+//     (TestSnapshotHeldForLong, TestLagged, TestLaggedMemory; internal/table:
+//     TestHeldSnapshotIsBounded; internal/feed: TestMissedIsExact)
 //  6. User code is contained. Default functions, update functions and handlers run
 //     neither under a lock nor in a bucket's server: one that blocks delays its own
 //     call or subscription only. The panic of a default or an update function comes
 //     back as a [*PanicError] of that call, which changes nothing; that of a handler
 //     is reported, and the handler is called for the next event.
-//     (TestDefaultFunctionsThatFail, TestTypedUpdate; internal/feed:
-//     TestGroupCatchesPanics)
+//     A defect of the store itself that panics in a write takes that write back and
+//     becomes its error; a server that dies is replaced. (TestUserPanics,
+//     TestDefaultFunctionsThatFail, TestPanickingHandler, TestPanicInline,
+//     TestPanicInGroup, TestServerDies)
 //  7. Values are safe. Nothing that a caller passes in or gets out shares memory
 //     that can change with the store: records are immutable, all else is
 //     copied. (TestDynamicAliasing, TestTypedAliasing, TestAliasingBesideReaders,
 //     TestDefinitionIsCopied)
 //  8. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
-//     all of them. (internal/feed: TestGroupCounts)
+//     all of them. (TestCloseDuringEverything, TestCloseWithStuckHandler,
+//     TestNoGoroutineLeak)
 //
 // # Reading order
 //
@@ -58,9 +62,10 @@
 //
 //   - store.go, bucket.go, typedbucket.go, record.go, errors.go: what users see
 //   - schema.go, prepare.go: what a record must be, and how it becomes one
-//   - server.go, commit.go, ttl.go: how a write happens, and who else writes
+//   - write.go, server.go, commit.go, ttl.go: how a write happens, and who else writes
 //   - query.go, filter.go, snapshot.go, events.go: how it is read and heard of
-//   - shape.go, typed.go, value.go: how a record lies in memory
+//   - shape.go, layout.go, codec.go, indexplan.go: how a record lies in memory
+//   - tags.go, gotype.go, value.go, convert.go: what comes in from Go
 //   - internal/table: rows, version chains and indexes, from table.go on
 //   - internal/keyenc, internal/feed: index keys; the queue to the handlers
 package store
