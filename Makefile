@@ -103,7 +103,7 @@ bench: ## Run the benchmarks: PKG, BENCH, BENCHTIME, COUNT
 
 .PHONY: bench-once
 bench-once: ## Run every benchmark once, to see that it works
-	go test -run '^$$' -bench . -benchtime 1x ./...
+	go test -run '^$$' -bench . -benchtime 1x -short ./...
 
 # The earlier baseline stays until the new run has succeeded.
 .PHONY: bench-save
