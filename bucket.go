@@ -125,7 +125,7 @@ func (b *bucket) get(at *Snapshot, key any) *table.Version {
 
 // Bucket is a handle to a bucket whose records are [Record] values: fields by
 // name, as the schema has them at run time. A handle is cheap, and safe for
-// concurrent use. Reads take no lock and wait for nobody; each sees one
+// concurrent use. Reads never wait for a writer; each sees one
 // committed state.
 type Bucket struct {
 	b  *bucket

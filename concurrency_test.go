@@ -438,6 +438,66 @@ func TestUpdateManyAsIfAtOneMoment(t *testing.T) {
 	require.NoError(t, store.CheckTables(s))
 }
 
+// TestManyWithoutPhantoms replays the history: each UpdateMany and DeleteMany hit
+// exactly the records that matched when it was committed, those included that were
+// inserted, or changed to match, while it looked for them.
+func TestManyWithoutPhantoms(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, store.Options{EventBuffer: 1 << 16})
+	b := counters(t, s, "c")
+	var rec recorder
+	_, err := s.On("bucket.c.*", rec.handle)
+	require.NoError(t, err)
+	together(4, func(w int) {
+		for i := range 150 {
+			var err error
+			switch {
+			case w == 0:
+				_, err = b.UpdateMany(ctx, store.Fields{"flag": i + 1}, store.Eq("group", "g"))
+			case w == 1 && i%10 == 9:
+				_, err = b.DeleteMany(ctx, store.Eq("group", "g"))
+			default:
+				_, err = b.Insert(ctx, counter{ID: fmt.Sprint(w, " ", i), Group: "g"})
+				assert.NoError(t, err)
+				_, err = b.Insert(ctx, counter{ID: fmt.Sprint(w, "later", i), Group: "other"})
+				assert.NoError(t, err)
+				_, err = b.Patch(ctx, fmt.Sprint(w, "later", i), store.Fields{"group": "g"})
+			}
+			assert.NoError(t, err)
+		}
+	})
+	require.NoError(t, s.Settle(ctx))
+	matching := map[store.Key]bool{}
+	events := rec.take()
+	for len(events) > 0 {
+		n := 1
+		for n < len(events) && events[n].Seq == events[0].Seq {
+			n++
+		}
+		commit := events[0]
+		switch {
+		case commit.Type == store.Deleted,
+			commit.Type == store.Updated && commit.New.Get("flag") != commit.Old.Get("flag"):
+			require.Equal(t, len(matching), n, "commit %d hit too few", commit.Seq)
+			for _, e := range events[:n] {
+				require.True(t, matching[e.Key])
+			}
+		default:
+			require.Equal(t, 1, n)
+		}
+		for _, e := range events[:n] {
+			delete(matching, e.Key)
+			if !e.New.IsZero() && e.New.Get("group") == "g" {
+				matching[e.Key] = true
+			}
+		}
+		events = events[n:]
+	}
+	count, err := b.Count(store.Eq("group", "g"))
+	require.NoError(t, err)
+	require.Len(t, matching, count)
+}
+
 // TestDeleteManyAsIfAtOneMoment: inserts come in pairs, so that what a DeleteMany
 // removes is even.
 func TestDeleteManyAsIfAtOneMoment(t *testing.T) {

@@ -119,6 +119,9 @@ func (st *Store) On(topics string, handler func(Event)) (stop func(), err error)
 	if !p.any {
 		in.Bucket = st.topicID(p.bucket)
 	}
+	// A Close that begins now waits until the goroutine runs, and then for it.
+	st.defMu.Lock()
+	defer st.defMu.Unlock()
 	// Under the commit lock, so that every commit is either visible to what the
 	// caller reads next or brings an event.
 	st.commitMu.Lock()

@@ -190,6 +190,29 @@ func TestEventOrder(t *testing.T) {
 	require.Len(t, versions, count)
 }
 
+// TestEventAfterVisibility: what a handler is told of, it can read.
+func TestEventAfterVisibility(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, store.Options{EventBuffer: 1 << 16})
+	b := counters(t, s, "c")
+	for range 2 {
+		_, err := s.On("bucket.c.*", func(e store.Event) {
+			now, ok := b.Get(e.Key)
+			if !ok || now.Version < e.New.Version() {
+				assert.Fail(t, "an event before its commit", "version %d told, %d there", e.New.Version(), now.Version)
+			}
+		})
+		require.NoError(t, err)
+	}
+	together(3, func(w int) {
+		for i := range 4000 {
+			_, err := b.Upsert(ctx, counter{ID: fmt.Sprint(w, " ", i/20), N: i})
+			assert.NoError(t, err)
+		}
+	})
+	require.NoError(t, s.Settle(ctx))
+}
+
 func TestClearIsOneCommit(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, store.Options{})

@@ -252,7 +252,9 @@ func (s *server) restart(cause any) {
 	}
 	for i, r := range s.group {
 		if r != nil {
-			r.err = dead
+			if r.seq == 0 || r.seq > s.b.store.pins.Published() { // else it was repeated and published
+				r.err = dead
+			}
 			s.group[i] = nil
 			r.done <- struct{}{}
 		}

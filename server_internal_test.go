@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -479,9 +480,7 @@ func TestGroupModel(t *testing.T) {
 		switch {
 		case len(snaps) < 3:
 			kept := map[string]item{}
-			for k, v := range state {
-				kept[k] = v
-			}
+			maps.Copy(kept, state)
 			snaps = append(snaps, held{f.st.Snapshot(), kept, slices.Clone(order)})
 		case r.IntN(3) == 0:
 			i := r.IntN(len(snaps))

@@ -105,7 +105,7 @@ type Store struct {
 
 	commitMu sync.Mutex // orders publications: see commit.go
 
-	defMu    sync.Mutex // one definition at a time
+	defMu    sync.Mutex // one definition at a time; who starts a goroutine holds it
 	topicMu  sync.Mutex
 	topicIDs map[string]uint32 // under topicMu: ids of bucket names, for ever
 

@@ -12,8 +12,8 @@ import (
 )
 
 // TypedBucket is a handle to a bucket whose records are values of the struct T.
-// A handle is cheap, and safe for concurrent use. Reads take no lock and wait
-// for nobody; each sees one committed state.
+// A handle is cheap, and safe for concurrent use. Reads never wait for a writer;
+// each sees one committed state.
 type TypedBucket[T any] struct {
 	b  *bucket
 	at *Snapshot
