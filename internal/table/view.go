@@ -313,22 +313,25 @@ func (x *keyIndex[K]) yieldSet(v View, d *rowDir, s *rowset, k K, buf []byte, yi
 }
 
 func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool) bool {
-	d := v.r.rows.dir.Load()
-	buf := x.readBuf()
+	s := leafScan[K]{x: x, v: v, d: v.r.rows.dir.Load(), buf: x.readBuf(), yield: yield}
 	lo, hi := x.of(g.Lo), x.of(g.Hi)
 	if back {
 		c := x.tree.last()
 		if !g.NoHi {
 			c = x.tree.seekBack(hi)
 		}
-		for ; c.ok(); c.back() {
-			k := c.key()
-			if !g.NoLo && k < lo {
-				break
+		for c.ok() {
+			from := 0
+			if !g.NoLo && c.l.keys[permAt(c.p, 0)] < lo {
+				from, _ = c.l.search(c.p, lo)
 			}
-			if !x.yieldEntry(v, d, c.l, c.slot(), k, buf, yield) {
+			if !s.run(c.l, c.p, c.i, from-1, -1) {
 				return false
 			}
+			if from > 0 {
+				break
+			}
+			c.prevLeaf()
 		}
 		return true
 	}
@@ -336,12 +339,56 @@ func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool
 	if !g.NoLo {
 		c = x.tree.seek(lo)
 	}
-	for ; c.ok(); c.next() {
-		k := c.key()
-		if !g.NoHi && k >= hi {
+	for c.ok() {
+		n := permLen(c.p)
+		end := n
+		if !g.NoHi && c.l.keys[permAt(c.p, n-1)] >= hi {
+			end, _ = c.l.search(c.p, hi)
+		}
+		if !s.run(c.l, c.p, c.i, end, 1) {
+			return false
+		}
+		if end < n {
 			break
 		}
-		if !x.yieldEntry(v, d, c.l, c.slot(), k, buf, yield) {
+		c.nextLeaf()
+	}
+	return true
+}
+
+// leafScan yields what a view sees of the entries of leaves.
+type leafScan[K cmp.Ordered] struct {
+	x     *keyIndex[K]
+	v     View
+	d     *rowDir
+	buf   []byte
+	yield func(*Version) bool
+}
+
+// run takes the entries from position i on, by step, up to but without end. It
+// loads the heads of all rows before it looks at any, as yieldSet does.
+func (s *leafScan[K]) run(l *leaf[K], p uint64, i, end, step int) bool {
+	var heads [leafSlots]*Version
+	for j := i; j != end && (end-j)*step > 0; j += step {
+		if w := l.val(permAt(p, j)); w != manyRows {
+			heads[j] = s.v.head(s.d, uint32(w))
+		}
+	}
+	bit := movedBit(s.x.pos)
+	for j := i; j != end && (end-j)*step > 0; j += step {
+		head := heads[j]
+		if head == nil { // several rows, or a row that is gone
+			slot := permAt(p, j)
+			if !s.x.yieldEntry(s.v, s.d, l, slot, l.keys[slot], s.buf, s.yield) {
+				return false
+			}
+			continue
+		}
+		u := head.at(s.v.seq)
+		if u == nil || head.bits.Load()&bit != 0 && !s.x.has(u, l.keys[permAt(p, j)], s.buf) {
+			continue
+		}
+		if !s.yield(u) {
 			return false
 		}
 	}
