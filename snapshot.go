@@ -9,6 +9,7 @@ import (
 
 // Snapshot is one committed state of all buckets: the one that was the newest
 // when it was taken. Handles read it through In. It is safe for concurrent use.
+// A bucket that is dropped is gone from snapshots too.
 //
 // A snapshot costs nothing to take. While it is open it keeps, of each record
 // that is changed or deleted, the one version that it sees, however often the

@@ -69,8 +69,10 @@ func Define[T any](ctx context.Context, s *Store, name string, adjust ...func(*D
 
 // Typed returns a typed handle to a bucket that is defined already. T's fields
 // must be fields of the bucket, of the same types, and the bucket's key and the
-// fields that an insert cannot do without must be among them. Errors:
-// *DefinitionError that names each mismatch, ErrBucketNotDefined.
+// fields that an insert cannot do without must be among them. An update through
+// it leaves each field that fn did not change as it is in the bucket, also what
+// T shows in another form: an integer as a float, an object without some of its
+// fields. Errors: *DefinitionError that names each mismatch, ErrBucketNotDefined.
 func Typed[T any](s *Store, name string) (*TypedBucket[T], error) {
 	b, err := s.find("bucket", name)
 	if err != nil {

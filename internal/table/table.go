@@ -179,6 +179,10 @@ func (t *Table) find(r *root, sum uint32, text string, word int64, p pick, seq u
 		}
 		v = dir.head(row)
 		if v == nil {
+			// The row was freed after this array of words was loaded. It may have
+			// been the key's, and the key may have a new row that only a newer array
+			// has.
+			seen = seen || p == pickNow
 			continue
 		}
 		if t.cfg.Key.Text {
