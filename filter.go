@@ -226,16 +226,19 @@ func (p *plan) passes(v *table.Version) bool {
 	return true
 }
 
-func (p *plan) filter(yield func(*table.Version) bool) func(*table.Version) bool {
-	return func(u *table.Version) bool { return !p.passes(u) || yield(u) }
-}
-
 // each calls yield with the matching records that a view sees, in the bucket's
 // order.
 func (p *plan) each(v table.View, yield func(*table.Version) bool) {
 	if p.n > 0 {
-		yield = p.filter(yield)
+		inner := yield
+		p.find(v, func(u *table.Version) bool { return !p.passes(u) || inner(u) })
+		return
 	}
+	p.find(v, yield)
+}
+
+// find is each before the conditions that are left.
+func (p *plan) find(v table.View, yield func(*table.Version) bool) {
 	if p.unsorted() {
 		p.eachSorted(v, yield)
 		return

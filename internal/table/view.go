@@ -17,8 +17,6 @@ type View struct {
 
 // reader is the reading half of an index.
 type reader interface {
-	lookup(v View, k Key, yield func(*Version) bool) bool
-	scan(v View, g Range, back bool, yield func(*Version) bool) bool
 	gather(v View, g Range) []foundRow
 	rows(v View, k Key) (n int, exact bool)
 	distinct(g Range, limit int) int
@@ -152,16 +150,25 @@ func (v View) Count() int {
 	return n
 }
 
+// Lookup and Range name the two kinds of index, so that the compiler sees that
+// yield is not kept: a caller's closure stays off the heap.
+
 // Lookup calls yield with the records whose key in index i is k, in the order
 // of insertion.
 func (v View) Lookup(i int, k Key, yield func(*Version) bool) bool {
-	return v.r.indexes[i].lookup(v, k, yield)
+	if x, ok := v.r.indexes[i].(*keyIndex[string]); ok {
+		return x.lookup(v, k, yield)
+	}
+	return v.r.indexes[i].(*keyIndex[uint64]).lookup(v, k, yield)
 }
 
 // Range calls yield with the records whose key in index i lies in g, in the
 // order of keys (descending if back), equal keys in the order of insertion.
 func (v View) Range(i int, g Range, back bool, yield func(*Version) bool) bool {
-	return v.r.indexes[i].scan(v, g, back, yield)
+	if x, ok := v.r.indexes[i].(*keyIndex[string]); ok {
+		return x.scan(v, g, back, yield)
+	}
+	return v.r.indexes[i].(*keyIndex[uint64]).scan(v, g, back, yield)
 }
 
 // Gather returns the records whose key in index i lies in g, in the order of
@@ -190,7 +197,7 @@ func (v View) CountKey(i int, k Key) int {
 		return n
 	}
 	n := 0
-	x.lookup(v, k, func(*Version) bool { n++; return true })
+	v.Lookup(i, k, func(*Version) bool { n++; return true })
 	return n
 }
 
@@ -313,7 +320,7 @@ func (x *keyIndex[K]) yieldSet(v View, d *rowDir, s *rowset, k K, buf []byte, yi
 }
 
 func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool) bool {
-	s := leafScan[K]{x: x, v: v, d: v.r.rows.dir.Load(), buf: x.readBuf(), yield: yield}
+	s := leafScan[K]{x: x, v: v, d: v.r.rows.dir.Load(), buf: x.readBuf()}
 	lo, hi := x.of(g.Lo), x.of(g.Hi)
 	if back {
 		c := x.tree.last()
@@ -325,7 +332,7 @@ func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool
 			if !g.NoLo && c.l.keys[permAt(c.p, 0)] < lo {
 				from, _ = c.l.search(c.p, lo)
 			}
-			if !s.run(c.l, c.p, c.i, from-1, -1) {
+			if !s.run(c.l, c.p, c.i, from-1, -1, yield) {
 				return false
 			}
 			if from > 0 {
@@ -345,7 +352,7 @@ func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool
 		if !g.NoHi && c.l.keys[permAt(c.p, n-1)] >= hi {
 			end, _ = c.l.search(c.p, hi)
 		}
-		if !s.run(c.l, c.p, c.i, end, 1) {
+		if !s.run(c.l, c.p, c.i, end, 1, yield) {
 			return false
 		}
 		if end < n {
@@ -358,16 +365,15 @@ func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool
 
 // leafScan yields what a view sees of the entries of leaves.
 type leafScan[K cmp.Ordered] struct {
-	x     *keyIndex[K]
-	v     View
-	d     *rowDir
-	buf   []byte
-	yield func(*Version) bool
+	x   *keyIndex[K]
+	v   View
+	d   *rowDir
+	buf []byte
 }
 
 // run takes the entries from position i on, by step, up to but without end. It
 // loads the heads of all rows before it looks at any, as yieldSet does.
-func (s *leafScan[K]) run(l *leaf[K], p uint64, i, end, step int) bool {
+func (s *leafScan[K]) run(l *leaf[K], p uint64, i, end, step int, yield func(*Version) bool) bool {
 	var heads [leafSlots]*Version
 	for j := i; j != end && (end-j)*step > 0; j += step {
 		if w := l.val(permAt(p, j)); w != manyRows {
@@ -379,7 +385,7 @@ func (s *leafScan[K]) run(l *leaf[K], p uint64, i, end, step int) bool {
 		head := heads[j]
 		if head == nil { // several rows, or a row that is gone
 			slot := permAt(p, j)
-			if !s.x.yieldEntry(s.v, s.d, l, slot, l.keys[slot], s.buf, s.yield) {
+			if !s.x.yieldEntry(s.v, s.d, l, slot, l.keys[slot], s.buf, yield) {
 				return false
 			}
 			continue
@@ -388,7 +394,7 @@ func (s *leafScan[K]) run(l *leaf[K], p uint64, i, end, step int) bool {
 		if u == nil || head.bits.Load()&bit != 0 && !s.x.has(u, l.keys[permAt(p, j)], s.buf) {
 			continue
 		}
-		if !s.yield(u) {
+		if !yield(u) {
 			return false
 		}
 	}
