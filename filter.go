@@ -306,6 +306,19 @@ func (p *plan) back(v table.View, yield func(*table.Version) bool) {
 	}
 }
 
+// hint returns how many records to make room for: their number where a counter
+// has it, else 0. It never scans.
+func (p *plan) hint(v table.View) (n int) {
+	switch {
+	case p.n > 0:
+	case p.access == accessAll:
+		n, _ = v.Counted()
+	case p.access == accessIndex:
+		n, _ = v.CountedKey(p.index, p.key)
+	}
+	return n
+}
+
 // count returns the number of matching records, from counters where they have
 // the answer.
 func (p *plan) count(v table.View) int {

@@ -73,10 +73,7 @@ func (q *Query[R]) All() ([]R, error) {
 		return nil, err
 	}
 	defer q.b.release(l)
-	var out []R
-	if q.plan.n == 0 && (q.plan.access == accessAll || q.plan.access == accessIndex) {
-		out = make([]R, 0, q.plan.count(view))
-	}
+	out := make([]R, 0, q.plan.hint(view))
 	q.plan.each(view, func(v *table.Version) bool {
 		if q.dec.plain {
 			out = append(out, *(*R)(at(v, q.dec.off)))
@@ -204,7 +201,7 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 		return nil, err
 	}
 	defer q.b.release(l)
-	out := make([]R, 0, min(n, q.plan.count(view)))
+	out := make([]R, 0, min(n, q.plan.hint(view)))
 	take := func(v *table.Version) bool {
 		out = append(out, q.dec.make(v))
 		return len(out) < n

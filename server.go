@@ -65,6 +65,7 @@ const (
 	opUpdate        // expect must still be the newest version
 	opDelete        // nothing there is fine
 	opRemove        // expect must still be the newest version
+	opExpire        // if it is due
 	opClear         // every record
 )
 
@@ -75,6 +76,7 @@ type request struct {
 	inserts []*table.Version // prepared records to insert
 	many    []step           // steps of any kind
 	since   uint64           // if not 0: fail with errStale if a commit from this sequence on touched the bucket
+	due     Millis           // opExpire: now
 	seq     uint64           // result: sequence of the commit, 0 if nothing changed
 	count   int              // result: records that changed
 	err     error
@@ -314,10 +316,7 @@ func (s *server) run(rs []*request) {
 			// its own.
 			s.marks = s.marks[:0]
 			for j, o := range rs {
-				if j == i || j > i && len(rs) == 1 {
-					continue
-				}
-				if j > i || o.err == nil {
+				if j != i && (j > i || o.err == nil) {
 					s.run(rs[j : j+1])
 				}
 			}
@@ -362,10 +361,10 @@ func (s *server) apply(r *request) (ok bool) {
 			}
 		}
 	case r.many == nil:
-		r.err = s.step(&r.step)
+		r.err = s.step(r, &r.step)
 	default:
 		for i := range r.many {
-			if r.err = s.step(&r.many[i]); r.err != nil {
+			if r.err = s.step(r, &r.many[i]); r.err != nil {
 				break
 			}
 		}
@@ -377,7 +376,7 @@ func (s *server) apply(r *request) (ok bool) {
 	return true
 }
 
-func (s *server) step(st *step) error {
+func (s *server) step(r *request, st *step) error {
 	t := s.b.table
 	switch st.op {
 	case opInsert:
@@ -395,6 +394,14 @@ func (s *server) step(st *step) error {
 		}
 		if at.V != nil {
 			t.Delete(at)
+		}
+	case opExpire:
+		// Whatever was written since the record was found: a deadline stays, but
+		// another record may have come under the key.
+		if at := s.head(st); at.V != nil {
+			if m := s.b.shape.meta(at.V); m.ExpiresAt != 0 && m.ExpiresAt <= r.due {
+				t.Delete(at)
+			}
 		}
 	case opClear:
 		t.Clear()

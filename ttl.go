@@ -13,7 +13,7 @@ import (
 )
 
 // Expiry is an ordinary write that the store itself issues: it brings deleted
-// events, updates the indexes, and meets the same conflicts. The deadlines of a
+// events, and updates the indexes. The deadlines of a
 // bucket are an ordered index, so that a tick costs what expires, not what
 // exists. One goroutine, "ttl", serves all buckets; it starts with the first
 // that has a TTL.
@@ -103,7 +103,7 @@ func (st *Store) PurgeTTL(ctx context.Context) (int, error) {
 			continue
 		}
 		for {
-			n, err := b.expire(ctx)
+			n, more, err := b.expire(ctx)
 			total += n
 			if errors.Is(err, ErrBucketNotDefined) {
 				break
@@ -111,7 +111,7 @@ func (st *Store) PurgeTTL(ctx context.Context) (int, error) {
 			if err != nil {
 				return total, b.fail("purge", Key{}, err)
 			}
-			if n < expireBatch {
+			if !more {
 				break
 			}
 		}
@@ -119,26 +119,25 @@ func (st *Store) PurgeTTL(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// expire deletes up to expireBatch records that are due.
-func (b *bucket) expire(ctx context.Context) (int, error) {
-	for {
-		now := nowMillis(b.store.clock())
-		r := b.server.newRequest()
-		due := table.Range{NoLo: true, Hi: table.Key{Word: keyenc.Int64(int64(now) + 1)}}
-		l := b.acquire()
-		b.table.At(l.pin.Seq).Range(b.shape.expiry, due, false, func(v *table.Version) bool {
-			k := b.shape.keyOf(v)
-			r.many = append(r.many, step{op: opRemove, expect: v, text: k.text, word: k.word})
-			return len(r.many) < expireBatch
-		})
-		b.release(l)
-		if len(r.many) == 0 {
-			b.server.free(r)
-			return 0, nil
-		}
-		n, err := b.submit(ctx, r)
-		if err != errStale {
-			return n, err
-		}
+// expire deletes up to expireBatch records that are due. Each is looked at once
+// more by the writer, so that an update beside it neither saves nor delays it.
+// more reports that others may be due.
+func (b *bucket) expire(ctx context.Context) (n int, more bool, err error) {
+	r := b.server.newRequest()
+	r.due = nowMillis(b.store.clock())
+	due := table.Range{NoLo: true, Hi: table.Key{Word: keyenc.Int64(int64(r.due) + 1)}}
+	l := b.acquire()
+	b.table.At(l.pin.Seq).Range(b.shape.expiry, due, false, func(v *table.Version) bool {
+		k := b.shape.keyOf(v)
+		r.many = append(r.many, step{op: opExpire, text: k.text, word: k.word})
+		return len(r.many) < expireBatch
+	})
+	b.release(l)
+	if len(r.many) == 0 {
+		b.server.free(r)
+		return 0, false, nil
 	}
+	more = len(r.many) == expireBatch
+	n, err = b.submit(ctx, r)
+	return n, more, err
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,4 +97,50 @@ func TestParseTTL(t *testing.T) {
 		_, err := store.ParseTTL(text)
 		require.Error(t, err, fmt.Sprintf("%q", text))
 	}
+}
+
+// An expired record that is updated without pause could go on living: a purge
+// that found it changed began anew.
+func TestPurgeBesideUpdates(t *testing.T) {
+	ctx := context.Background()
+	var past atomic.Bool
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s, err := store.Open(ctx, store.Options{TTLInterval: -1, Clock: func() time.Time {
+		if past.Load() {
+			return start.Add(2 * time.Hour)
+		}
+		return start
+	}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close(ctx)) }()
+	b, err := s.DefineBucket(ctx, "b", store.Definition{
+		Key: "id", Schema: store.Schema{"id": {Type: store.Int}, "n": {Type: store.Int}}, TTL: time.Hour,
+	})
+	require.NoError(t, err)
+	_, err = b.Insert(ctx, store.Fields{"id": 1})
+	require.NoError(t, err)
+	past.Store(true)
+	began, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for i := 0; ; i++ {
+			if _, err := b.Update(ctx, 1, store.Fields{"n": i}); err != nil {
+				ended <- err
+				return
+			}
+			if i == 10 {
+				close(began)
+			}
+		}
+	}()
+	<-began
+	n, err := s.PurgeTTL(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.ErrorIs(t, <-ended, store.ErrNotFound)
+	// A record that came under the key meanwhile has a life of its own.
+	_, err = b.Insert(ctx, store.Fields{"id": 1})
+	require.NoError(t, err)
+	n, err = s.PurgeTTL(ctx)
+	require.NoError(t, err)
+	require.Zero(t, n)
 }

@@ -19,7 +19,6 @@ type View struct {
 type reader interface {
 	gather(v View, g Range) []foundRow
 	rows(v View, k Key) (n int, exact bool)
-	distinct(g Range, limit int) int
 }
 
 // Range is an interval of index keys, from Lo on, up to but without Hi.
@@ -84,9 +83,6 @@ func (v View) GetWord(key int64) *Version {
 	return u
 }
 
-// Seq is the sequence of the view.
-func (v View) Seq() uint64 { return v.seq }
-
 // Scan calls yield with every record in the order of insertion, until it
 // returns false.
 func (v View) Scan(yield func(*Version) bool) bool {
@@ -139,10 +135,18 @@ func (v View) counts(f func() int) (int, bool) {
 	return 0, false
 }
 
+// Counted is Count where the counter has the answer.
+func (v View) Counted() (int, bool) {
+	return v.counts(func() int { return int(v.t.n.Load()) })
+}
+
+// CountedKey is CountKey where the counter has the answer.
+func (v View) CountedKey(i int, k Key) (int, bool) { return v.r.indexes[i].rows(v, k) }
+
 // Count returns the number of records: from the counter where the view is the
 // newest state, by a scan otherwise.
 func (v View) Count() int {
-	if n, ok := v.counts(func() int { return int(v.t.n.Load()) }); ok {
+	if n, ok := v.Counted(); ok {
 		return n
 	}
 	n := 0
@@ -192,19 +196,12 @@ type foundRow struct {
 // CountKey returns the number of records whose key in index i is k: from the
 // counter where the view is the newest state, by a scan of the entry otherwise.
 func (v View) CountKey(i int, k Key) int {
-	x := v.r.indexes[i]
-	if n, ok := x.rows(v, k); ok {
+	if n, ok := v.CountedKey(i, k); ok {
 		return n
 	}
 	n := 0
 	v.Lookup(i, k, func(*Version) bool { n++; return true })
 	return n
-}
-
-// Distinct returns the number of distinct keys of index i in g, at most limit:
-// an estimate for a planner, which may count keys that no record has any more.
-func (v View) Distinct(i int, g Range, limit int) int {
-	return v.r.indexes[i].distinct(g, limit)
 }
 
 // entry finds the place of a key.
@@ -449,16 +446,4 @@ func (x *keyIndex[K]) rows(v View, key Key) (int, bool) {
 		}
 	}
 	return 0, false
-}
-
-func (x *keyIndex[K]) distinct(g Range, limit int) int {
-	c := x.tree.first()
-	if !g.NoLo {
-		c = x.tree.seek(x.of(g.Lo))
-	}
-	hi, n := x.of(g.Hi), 0
-	for ; c.ok() && n < limit && (g.NoHi || c.key() < hi); c.next() {
-		n++
-	}
-	return n
 }
