@@ -458,24 +458,23 @@ func (l limits) convertValue(t Type, v any) (any, *valueError) {
 		return b, err
 	}
 	c, err := l.normalize(v)
-	if err != nil || c == nil {
-		return nil, err
+	if t == Any || err == nil && c == nil {
+		return c, err
 	}
-	switch c.(type) {
-	case map[string]any:
+	// The wrong kind of value is said to be that, whatever else is wrong with it.
+	switch typeName(v) {
+	case "string", "number", "bool", "date", "bytes":
+		return nil, errWant("an "+t.String(), v)
+	case "object":
 		if t == Array {
-			return nil, &valueError{code: string(CodeType), msg: "must be an array, got object"}
+			return nil, errWant("an array", v)
 		}
-	case []any:
+	case "array":
 		if t == Object {
-			return nil, &valueError{code: string(CodeType), msg: "must be an object, got array"}
-		}
-	default:
-		if t != Any {
-			return nil, &valueError{code: string(CodeType), msg: fmt.Sprintf("must be an %s, got %s", t, typeName(v))}
+			return nil, errWant("an object", v)
 		}
 	}
-	return c, nil
+	return c, err
 }
 
 // broken is a set of rules that a value breaks: a bit for each of codes.
