@@ -117,10 +117,17 @@ func (b *bucket) get(at *Snapshot, key any) *table.Version {
 	if !ok {
 		return nil
 	}
+	return b.byKey(b.table.At(at.pin.Seq), text, word)
+}
+
+// byKey finds what a view sees under a key.
+func (b *bucket) byKey(view table.View, text string, word int64) (v *table.Version) {
 	if b.shape.textKey() {
-		return b.table.At(at.pin.Seq).GetText(text)
+		v, _ = view.GetText(text)
+	} else {
+		v, _ = view.GetWord(word)
 	}
-	return b.table.At(at.pin.Seq).GetWord(word)
+	return v
 }
 
 // Bucket is a handle to a bucket whose records are [Record] values: fields by
@@ -264,7 +271,7 @@ func (h *Bucket) Clear(ctx context.Context) error {
 
 // Where returns a query for the records that match all filters.
 func (h *Bucket) Where(filters ...Filter) *Query[Record] {
-	return newQuery(h.b, h.at, decoder[Record]{make: h.record}, filters)
+	return newQuery(h.b, h.at, recordDecoder(h.b.shape), filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys
@@ -283,3 +290,25 @@ func (h *Bucket) First(n int) ([]Record, error) { return h.Where().some(n, false
 
 // Last returns the last n records, in the bucket's order.
 func (h *Bucket) Last(n int) ([]Record, error) { return h.Where().some(n, true) }
+
+// OrderBy returns a query for all records in the order of the given fields.
+func (h *Bucket) OrderBy(order ...Order) *Query[Record] { return h.Where().OrderBy(order...) }
+
+// Paginate returns the next opt.Limit records of the bucket's order behind a key,
+// or behind an earlier page. Errors: as [Query.Page]; ErrNotFound.
+func (h *Bucket) Paginate(opt PageOptions) (Page[Record], error) { return paginate(h.Where(), opt) }
+
+// Sum returns the sum of a field over all records; see [Query.Sum].
+func (h *Bucket) Sum(field string) (float64, error) { return h.Where().Sum(field) }
+
+// Avg returns the mean of a field over all records; see [Query.Avg].
+func (h *Bucket) Avg(field string) (float64, error) { return h.Where().Avg(field) }
+
+// Min returns the least value of a field over all records; see [Query.Min].
+func (h *Bucket) Min(field string) (any, bool, error) { return h.Where().Min(field) }
+
+// Max returns the greatest value of a field over all records; see [Query.Min].
+func (h *Bucket) Max(field string) (any, bool, error) { return h.Where().Max(field) }
+
+// GroupBy groups all records by the values of fields; see [Query.GroupBy].
+func (h *Bucket) GroupBy(fields ...string) *Grouping[Record] { return h.Where().GroupBy(fields...) }

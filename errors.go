@@ -26,7 +26,9 @@ var (
 	// commits as [Event.Missed] says were lost.
 	ErrLagged = errors.New("subscriber lagged behind, events were lost")
 	// ErrPattern indicates a topic pattern that can match nothing.
-	ErrPattern    = errors.New("not a topic pattern")
+	ErrPattern = errors.New("not a topic pattern")
+	// ErrCursor indicates a cursor that is none of this query's.
+	ErrCursor     = errors.New("not a cursor of this query")
 	errOtherStore = errors.New("the handle is bound to a snapshot of another store")
 	// ErrFull indicates that a bucket has no row numbers left (2^32).
 	ErrFull = errors.New("bucket is full")
@@ -127,15 +129,23 @@ func (e *UniqueError) Error() string {
 	return fmt.Sprintf("store: bucket %q has a record with this %s already: the field is unique", e.Bucket, e.Field)
 }
 
-// QueryError indicates a filter or an argument that does not fit the schema.
+// QueryError indicates what is wrong with a query: a filter or an order that does
+// not fit the schema, an argument out of range, a malformed specification.
 type QueryError struct {
-	Bucket  string
-	Field   string
-	Message string
+	Bucket  string // empty where the query is not one of a bucket yet
+	Field   string // empty where no field is to blame
+	Message string // for people; it never contains a stored value
 }
 
 func (e *QueryError) Error() string {
-	return fmt.Sprintf("store: query on bucket %q: field %q %s", e.Bucket, e.Field, e.Message)
+	text := "store: query"
+	if e.Bucket != "" {
+		text += fmt.Sprintf(" on bucket %q", e.Bucket)
+	}
+	if e.Field != "" {
+		return fmt.Sprintf("%s: field %q %s", text, e.Field, e.Message)
+	}
+	return text + ": " + e.Message
 }
 
 // PanicError is a panic that was caught: of a function that the caller passed

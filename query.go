@@ -4,21 +4,45 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 
 	"github.com/noex-go/store/internal/table"
 )
 
-// Query is a question to a bucket: filters, and the handle's state to read. It
-// is immutable and compiled when it is made; an error in it comes out of the
-// method that answers. Each of those reads one committed state, that of the time
-// of the call or of the handle's snapshot. It is safe for concurrent use.
+// Query is a question to a bucket: which records, in which order, how many of
+// them, with which fields. It is immutable; each method that narrows it returns
+// another one. It is compiled when it is first asked, and an error in it comes
+// out of the method that answers. Each of those reads one committed state: that
+// of the time of the call, or of the handle's snapshot. It is safe for
+// concurrent use.
+//
+// Without OrderBy, records come in the bucket's order: of insertion, or of keys
+// if the bucket is defined so. That order also decides among records that are
+// equal in the fields of OrderBy.
 type Query[R any] struct {
-	b       *bucket
-	at      *Snapshot
-	dec     decoder[R]
-	filters []Filter
-	plan    plan
-	err     error
+	b        *bucket
+	at       *Snapshot
+	dec      decoder[R]
+	spec     querySpec
+	compiled atomic.Pointer[compiledQuery[R]]
+}
+
+// querySpec is what the methods of a query have said.
+type querySpec struct {
+	filters   []Filter
+	order     []Order
+	fields    []string // of Select
+	selecting bool
+	offset    int
+	limit     int // -1: none
+	limited   bool
+}
+
+// compiledQuery is a query that has been checked.
+type compiledQuery[R any] struct {
+	plan plan
+	dec  decoder[R]
+	err  error
 }
 
 // decoder makes results of versions.
@@ -27,12 +51,76 @@ type decoder[R any] struct {
 	// plain: an R lies at off, and copying it is all.
 	plain bool
 	off   uintptr
+	// project returns the decoder that shows some fields only.
+	project func(sel *selection) decoder[R]
 }
 
 func newQuery[R any](b *bucket, at *Snapshot, dec decoder[R], filters []Filter) *Query[R] {
-	q := &Query[R]{b: b, at: at, dec: dec, filters: filters}
-	q.err = b.compile(&q.plan, filters)
-	return q
+	return &Query[R]{b: b, at: at, dec: dec, spec: querySpec{filters: filters, limit: -1}}
+}
+
+func (q *Query[R]) with(change func(s *querySpec)) *Query[R] {
+	n := &Query[R]{b: q.b, at: q.at, dec: q.dec, spec: q.spec}
+	change(&n.spec)
+	return n
+}
+
+// Where returns the query narrowed by further filters.
+func (q *Query[R]) Where(filters ...Filter) *Query[R] {
+	return q.with(func(s *querySpec) { s.filters = slices.Concat(s.filters, filters) })
+}
+
+// OrderBy returns the query in the order of the given fields, the first one
+// first, instead of any order given before.
+func (q *Query[R]) OrderBy(order ...Order) *Query[R] {
+	return q.with(func(s *querySpec) { s.order = slices.Clone(order) })
+}
+
+// Limit returns the query for at most n records; a negative n is an error.
+func (q *Query[R]) Limit(n int) *Query[R] {
+	return q.with(func(s *querySpec) { s.limit, s.limited = n, true })
+}
+
+// Offset returns the query without its first n records; a negative n is an
+// error. Page goes on where it was without reading them again.
+func (q *Query[R]) Offset(n int) *Query[R] {
+	return q.with(func(s *querySpec) { s.offset = n })
+}
+
+// Select returns the query for records that show only the given fields, the key,
+// and, as methods or as an embedded Meta, the metadata. The other fields of a
+// [Record] are absent; those of a struct have their zero value.
+func (q *Query[R]) Select(fields ...string) *Query[R] {
+	return q.with(func(s *querySpec) { s.fields, s.selecting = slices.Clone(fields), true })
+}
+
+// compile checks the query, once.
+func (q *Query[R]) compile() (*compiledQuery[R], error) {
+	if c := q.compiled.Load(); c != nil {
+		return c, c.err
+	}
+	c := &compiledQuery[R]{dec: q.dec}
+	c.err = c.fill(q)
+	q.compiled.Store(c)
+	return c, c.err
+}
+
+func (c *compiledQuery[R]) fill(q *Query[R]) error {
+	s := &q.spec
+	switch {
+	case s.limited && s.limit < 0:
+		return &QueryError{Bucket: q.b.name, Message: fmt.Sprintf("the limit is negative: %d", s.limit)}
+	case s.offset < 0:
+		return &QueryError{Bucket: q.b.name, Message: fmt.Sprintf("the offset is negative: %d", s.offset)}
+	}
+	if s.selecting {
+		sel, err := q.b.shape.selection(s.fields)
+		if err != nil {
+			return err
+		}
+		c.dec = q.dec.project(sel)
+	}
+	return q.b.compile(&c.plan, s.filters, s.order)
 }
 
 // begin begins a read of the state that a handle is bound to.
@@ -53,55 +141,90 @@ func (b *bucket) begin(at *Snapshot) (table.View, lease, error) {
 	return b.table.At(at.pin.Seq), lease{snap: at.hold}, nil
 }
 
-func (q *Query[R]) open() (table.View, lease, error) {
-	if q.err != nil {
-		return table.View{}, lease{}, q.err
+// start compiles the query and begins its read.
+func (q *Query[R]) start() (*compiledQuery[R], table.View, lease, error) {
+	c, err := q.compile()
+	if err != nil {
+		return nil, table.View{}, lease{}, err
 	}
-	return q.b.begin(q.at)
+	view, l, err := q.b.begin(q.at)
+	return c, view, l, err
 }
 
-// Where returns the query narrowed by further filters.
-func (q *Query[R]) Where(filters ...Filter) *Query[R] {
-	return newQuery(q.b, q.at, q.dec, slices.Concat(q.filters, filters))
-}
-
-// All returns the matching records in the bucket's order: of insertion, or of
-// keys if the bucket is defined so.
+// All returns the records.
 func (q *Query[R]) All() ([]R, error) {
-	view, l, err := q.open()
+	c, view, l, err := q.start()
 	if err != nil {
 		return nil, err
 	}
 	defer q.b.release(l)
-	out := make([]R, 0, q.plan.hint(view))
-	q.plan.each(view, func(v *table.Version) bool {
-		if q.dec.plain {
-			out = append(out, *(*R)(at(v, q.dec.off)))
-		} else {
-			out = append(out, q.dec.make(v))
+	var x exec
+	x.begin(&c.plan, view, false, q.spec.offset, q.spec.limit)
+	return collect(&x, &c.dec, q.hint(c, &x)), nil
+}
+
+// hint is how many records to make room for: their number where a counter has
+// it, else a small guess.
+func (q *Query[R]) hint(c *compiledQuery[R], x *exec) int {
+	n, exact := 0, false
+	switch path := x.c.path; {
+	case c.plan.n > 0 && (path.access != accessIndex || !path.inRows() || path.answered != all(c.plan.n)):
+	case path.access == accessAll || path.ordering:
+		n, exact = x.view.Counted()
+	case path.access == accessIndex:
+		n, exact = x.view.CountedKey(path.index, path.span.Lo)
+	}
+	if !exact {
+		n = min(x.c.matches, batchRows)
+	}
+	if n = max(n-q.spec.offset, 0); q.spec.limit >= 0 {
+		n = min(n, q.spec.limit)
+	}
+	return n
+}
+
+// collect reads an answer to its end.
+func collect[R any](x *exec, dec *decoder[R], hint int) []R {
+	out := make([]R, 0, hint)
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		if dec.plain {
+			for _, v := range batch {
+				out = append(out, *(*R)(at(v, dec.off)))
+			}
+			continue
 		}
-		return true
-	})
-	return out, nil
+		for _, v := range batch {
+			out = append(out, dec.make(v))
+		}
+	}
+	return out
 }
 
 // Seq iterates over the records that All returns, without making a list of
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		view, l, err := q.open()
+		c, view, l, err := q.start()
 		if err != nil {
 			var none R
 			yield(none, err)
 			return
 		}
 		defer q.b.release(l)
-		if q.dec.plain {
-			off := q.dec.off
-			q.plan.each(view, func(v *table.Version) bool { return yield(*(*R)(at(v, off)), nil) })
-			return
+		var x exec
+		x.begin(&c.plan, view, false, q.spec.offset, q.spec.limit)
+		x.early()
+		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			for _, v := range batch {
+				if c.dec.plain {
+					if !yield(*(*R)(at(v, c.dec.off)), nil) {
+						return
+					}
+				} else if !yield(c.dec.make(v), nil) {
+					return
+				}
+			}
 		}
-		q.plan.each(view, func(v *table.Version) bool { return yield(q.dec.make(v), nil) })
 	}
 }
 
@@ -110,24 +233,27 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	view, l, err := q.open()
+	c, view, l, err := q.start()
 	if err != nil {
 		return err
 	}
 	defer q.b.release(l)
+	var x exec
+	x.begin(&c.plan, view, false, q.spec.offset, q.spec.limit)
+	x.early()
 	r := new(R)
-	if q.dec.plain {
-		off := q.dec.off
-		q.plan.each(view, func(v *table.Version) bool {
-			*r = *(*R)(at(v, off))
-			return fn(r)
-		})
-		return nil
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		for _, v := range batch {
+			if c.dec.plain {
+				*r = *(*R)(at(v, c.dec.off))
+			} else {
+				*r = c.dec.make(v)
+			}
+			if !fn(r) {
+				return nil
+			}
+		}
 	}
-	q.plan.each(view, func(v *table.Version) bool {
-		*r = q.dec.make(v)
-		return fn(r)
-	})
 	return nil
 }
 
@@ -138,49 +264,72 @@ func (q *Query[R]) all() iter.Seq[R] {
 			q.at.use(q.b.store)
 			defer q.at.leave()
 		}
-		view, l, err := q.open()
-		if err != nil {
-			return // the bucket was dropped: it has no records
+		for r, err := range q.Seq() {
+			if err != nil {
+				return // the bucket was dropped: it has no records
+			}
+			if !yield(r) {
+				return
+			}
 		}
-		defer q.b.release(l)
-		if q.dec.plain {
-			off := q.dec.off
-			q.plan.each(view, func(v *table.Version) bool { return yield(*(*R)(at(v, off))) })
-			return
-		}
-		q.plan.each(view, func(v *table.Version) bool { return yield(q.dec.make(v)) })
 	}
 }
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	view, l, err := q.open()
+	c, view, l, err := q.start()
 	if err != nil {
 		return r, false, err
 	}
 	defer q.b.release(l)
-	q.plan.each(view, func(v *table.Version) bool {
-		r, ok = q.dec.make(v), true
-		return false
-	})
-	return r, ok, nil
+	limit := 1
+	if q.spec.limit >= 0 {
+		limit = min(limit, q.spec.limit)
+	}
+	var x exec
+	x.begin(&c.plan, view, false, q.spec.offset, limit)
+	for _, v := range x.next() {
+		return c.dec.make(v), true, nil
+	}
+	return r, false, nil
 }
 
-// Count returns the number of matching records: from a counter where there is
-// no filter, or one index answers it and the state is the newest.
+// Exists reports whether there is any record.
+func (q *Query[R]) Exists() (bool, error) {
+	c, view, l, err := q.start()
+	if err != nil {
+		return false, err
+	}
+	defer q.b.release(l)
+	limit := 1
+	if q.spec.limit >= 0 {
+		limit = min(limit, q.spec.limit)
+	}
+	var x exec
+	x.begin(&c.plan, view, true, q.spec.offset, limit)
+	return len(x.next()) > 0, nil
+}
+
+// Count returns the number of records that All would return: from a counter
+// where there is no filter, or one index answers it and the state is the newest.
 func (q *Query[R]) Count() (int, error) {
-	view, l, err := q.open()
+	c, view, l, err := q.start()
 	if err != nil {
 		return 0, err
 	}
 	defer q.b.release(l)
-	return q.plan.count(view), nil
+	n := c.plan.count(view)
+	n = max(n-q.spec.offset, 0)
+	if q.spec.limit >= 0 {
+		n = min(n, q.spec.limit)
+	}
+	return n, nil
 }
 
 // count is Query.Count without making a query.
 func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
 	var p plan
-	if err := b.compile(&p, filters); err != nil {
+	if err := b.compile(&p, filters, nil); err != nil {
 		return 0, err
 	}
 	view, l, err := b.begin(at)
@@ -191,26 +340,72 @@ func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
 	return p.count(view), nil
 }
 
+// count returns the number of matching records, without reading them where the
+// counters of the path's index have the answer.
+func (p *plan) count(v table.View) (n int) {
+	var c choice
+	p.pick(v, need{unordered: true, want: -1}, &c)
+	path := c.path
+	if path.answered == all(p.n) {
+		switch path.access {
+		case accessAll:
+			return v.Count()
+		case accessIndex:
+			if len(path.spans) == 0 {
+				return countSpan(v, path, path.span)
+			}
+			for _, span := range path.spans {
+				n += countSpan(v, path, span)
+			}
+			return n
+		}
+	}
+	return p.countEach(v)
+}
+
+func countSpan(v table.View, path *path, span table.Range) int {
+	if path.point {
+		return v.CountKey(path.index, span.Lo)
+	}
+	return v.CountRange(path.index, span)
+}
+
+// countEach reads the records, on a copy of the plan, so that the plan of a
+// count that a counter has need not be on the heap.
+func (p plan) countEach(v table.View) (n int) {
+	var x exec
+	x.begin(&p, v, true, 0, -1)
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		n += len(batch)
+	}
+	return n
+}
+
 // some returns the first or the last n records of the bucket, in its order.
 func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if n < 0 {
 		return nil, q.b.fail("query", Key{}, fmt.Errorf("a negative number of records: %d", n))
 	}
-	view, l, err := q.open()
+	if last && q.b.def.Ordered {
+		q = q.OrderBy(Desc(q.b.def.Key))
+	}
+	c, view, l, err := q.start()
 	if err != nil || n == 0 {
 		return nil, err
 	}
 	defer q.b.release(l)
-	out := make([]R, 0, min(n, q.plan.hint(view)))
-	take := func(v *table.Version) bool {
-		out = append(out, q.dec.make(v))
-		return len(out) < n
+	var x exec
+	x.begin(&c.plan, view, false, 0, n)
+	if last && !q.b.def.Ordered {
+		x.c.back = true // a scan, from the end
 	}
+	count, ok := view.Counted()
+	if !ok {
+		count = batchRows
+	}
+	out := collect(&x, &c.dec, min(n, count))
 	if last {
-		q.plan.back(view, take)
 		slices.Reverse(out)
-	} else {
-		q.plan.each(view, take)
 	}
 	return out, nil
 }

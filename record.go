@@ -137,7 +137,7 @@ func (r Record) Get(field string) any {
 	if i, ok := r.sh.byName[field]; ok {
 		return r.sh.slots[i].get(r.v)
 	}
-	if r.v.Ext != nil {
+	if r.v.Ext != nil && r.sh.only.showsExtra(field) {
 		return cloneValue(r.v.Ext.Extra[field])
 	}
 	return nil
@@ -151,7 +151,7 @@ func (r Record) Has(field string) bool {
 	if i, ok := r.sh.byName[field]; ok {
 		return !r.sh.slots[i].absent(r.v)
 	}
-	if r.v.Ext != nil {
+	if r.v.Ext != nil && r.sh.only.showsExtra(field) {
 		_, ok := r.v.Ext.Extra[field]
 		return ok
 	}
@@ -181,7 +181,8 @@ func (r Record) meta() Meta {
 }
 
 // Map returns the present fields and the metadata (_version, _createdAt,
-// _updatedAt, _expiresAt, the last three in Unix milliseconds) as a fresh map.
+// _updatedAt, _expiresAt, the last three in Unix milliseconds) as a fresh map; of
+// a query with Select, the key and what it selects.
 func (r Record) Map() map[string]any {
 	if r.v == nil {
 		return nil
@@ -189,7 +190,9 @@ func (r Record) Map() map[string]any {
 	m := make(map[string]any, len(r.sh.slots)+4)
 	if r.v.Ext != nil {
 		for k, v := range r.v.Ext.Extra {
-			m[k] = cloneValue(v)
+			if r.sh.only.showsExtra(k) {
+				m[k] = cloneValue(v)
+			}
 		}
 	}
 	for i := range r.sh.slots {
@@ -204,6 +207,7 @@ func (r Record) Map() map[string]any {
 	if meta.ExpiresAt != 0 {
 		m[metaExpiresAt] = int64(meta.ExpiresAt)
 	}
+	r.sh.only.hideMeta(m)
 	return m
 }
 

@@ -1081,7 +1081,7 @@ func TestPanicInExclusiveWrite(t *testing.T) {
 	}
 	r.plant("a0", func() { panic("exclusive") })
 	var p plan
-	err := r.b.compile(&p, nil)
+	err := r.b.compile(&p, nil, nil)
 	require.NoError(t, err)
 	remove := func(old *table.Version) (step, error) {
 		return step{op: opRemove, expect: old, text: r.b.shape.keyOf(old).text}, nil

@@ -5,7 +5,6 @@ import (
 	"math"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -35,6 +34,7 @@ type shape struct {
 	keyText bool
 	autos   []int // positions of the autoincrement fields
 	extra   bool
+	only    *selection // what a query's Select shows; nil: everything
 	lim     limits
 	hide    []region // struct fields outside the schema: zeroed
 	refs    bool     // the body has pointers, slices, maps: a copy must be deep
@@ -435,14 +435,6 @@ func (s *slot) equal(a, b *table.Version) bool {
 		return (*number)(p).compare(*(*number)(q)) == 0
 	}
 	return equalValues(s.peek(a), s.peek(b))
-}
-
-// compare orders two records by a field that is a key.
-func (s *slot) compare(a, b *table.Version) int {
-	if s.kind == memString {
-		return strings.Compare(*(*string)(at(a, s.off)), *(*string)(at(b, s.off)))
-	}
-	return compareOrdered(loadInt(at(a, s.off), s.size), loadInt(at(b, s.off), s.size))
 }
 
 // check returns the rules that a present field breaks; the caller has made the

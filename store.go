@@ -389,9 +389,11 @@ func (b *bucket) estimate(view table.View, n int) int64 {
 	if n == 0 {
 		return 0
 	}
-	seen, sum := 0, 0
-	view.Scan(func(v *table.Version) bool {
-		seen++
+	var c table.Cursor
+	var buf [sampleRecords]*table.Version
+	c.Scan(view, false)
+	seen, sum := c.Next(buf[:], nil), 0
+	for _, v := range buf[:seen] {
 		sum += int(b.shape.typ.Size()) + 8
 		for i := range b.shape.slots {
 			s := &b.shape.slots[i]
@@ -410,8 +412,7 @@ func (b *bucket) estimate(view table.View, n int) int64 {
 				sum += len(k) + 24 + sizeOf(x)
 			}
 		}
-		return seen < sampleRecords
-	})
+	}
 	if seen == 0 {
 		return 0
 	}

@@ -127,11 +127,19 @@ func (b *bucket) expire(ctx context.Context) (n int, more bool, err error) {
 	r.due = nowMillis(b.store.clock())
 	due := table.Range{NoLo: true, Hi: table.Key{Word: keyenc.Int64(int64(r.due) + 1)}}
 	l := b.acquire()
-	b.table.At(l.pin.Seq).Range(b.shape.expiry, due, false, func(v *table.Version) bool {
-		k := b.shape.keyOf(v)
-		r.many = append(r.many, step{op: opExpire, text: k.text, word: k.word})
-		return len(r.many) < expireBatch
-	})
+	var c table.Cursor
+	var buf [batchRows]*table.Version
+	c.Range(b.table.At(l.pin.Seq), b.shape.expiry, due, false)
+	for len(r.many) < expireBatch {
+		n := c.Next(buf[:min(len(buf), expireBatch-len(r.many))], nil)
+		if n == 0 {
+			break
+		}
+		for _, v := range buf[:n] {
+			k := b.shape.keyOf(v)
+			r.many = append(r.many, step{op: opExpire, text: k.text, word: k.word})
+		}
+	}
 	b.release(l)
 	if len(r.many) == 0 {
 		b.server.free(r)

@@ -247,8 +247,7 @@ func (h *TypedBucket[T]) Clear(ctx context.Context) error { return h.Dynamic().C
 
 // Where returns a query for the records that match all filters.
 func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
-	dec := decoder[T]{make: h.c.value, plain: h.c.plain(), off: h.b.shape.bodyOff}
-	return newQuery(h.b, h.at, dec, filters)
+	return newQuery(h.b, h.at, h.c.decoder(), filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys
@@ -269,3 +268,25 @@ func (h *TypedBucket[T]) First(n int) ([]T, error) { return h.Where().some(n, fa
 
 // Last returns the last n records, in the bucket's order.
 func (h *TypedBucket[T]) Last(n int) ([]T, error) { return h.Where().some(n, true) }
+
+// OrderBy returns a query for all records in the order of the given fields.
+func (h *TypedBucket[T]) OrderBy(order ...Order) *Query[T] { return h.Where().OrderBy(order...) }
+
+// Paginate returns the next opt.Limit records of the bucket's order behind a key,
+// or behind an earlier page. Errors: as [Query.Page]; ErrNotFound.
+func (h *TypedBucket[T]) Paginate(opt PageOptions) (Page[T], error) { return paginate(h.Where(), opt) }
+
+// Sum returns the sum of a field over all records; see [Query.Sum].
+func (h *TypedBucket[T]) Sum(field string) (float64, error) { return h.Where().Sum(field) }
+
+// Avg returns the mean of a field over all records; see [Query.Avg].
+func (h *TypedBucket[T]) Avg(field string) (float64, error) { return h.Where().Avg(field) }
+
+// Min returns the least value of a field over all records; see [Query.Min].
+func (h *TypedBucket[T]) Min(field string) (any, bool, error) { return h.Where().Min(field) }
+
+// Max returns the greatest value of a field over all records; see [Query.Min].
+func (h *TypedBucket[T]) Max(field string) (any, bool, error) { return h.Where().Max(field) }
+
+// GroupBy groups all records by the values of fields; see [Query.GroupBy].
+func (h *TypedBucket[T]) GroupBy(fields ...string) *Grouping[T] { return h.Where().GroupBy(fields...) }

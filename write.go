@@ -117,7 +117,7 @@ const optimistic = 4
 // writing. next makes the step for a record.
 func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, next func(old *table.Version) (step, error)) (int, error) {
 	var p plan
-	if err := b.compile(&p, filters); err != nil {
+	if err := b.compile(&p, filters, nil); err != nil {
 		return 0, err
 	}
 	for try := 1; ; try++ {
@@ -147,13 +147,17 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, next func
 		l := b.acquire()
 		defer b.release(l)
 		r.since = l.pin.Seq + 1
-		p.each(b.table.At(l.pin.Seq), func(v *table.Version) bool {
-			var st step
-			if st, err = next(v); err == nil {
+		var x exec
+		x.begin(p, b.table.At(l.pin.Seq), false, 0, -1)
+		for batch := x.next(); len(batch) > 0 && err == nil; batch = x.next() {
+			for _, v := range batch {
+				var st step
+				if st, err = next(v); err != nil {
+					return
+				}
 				r.many = append(r.many, st)
 			}
-			return err == nil
-		})
+		}
 	}()
 	switch {
 	case err != nil || len(r.many) == 0:

@@ -92,9 +92,12 @@ func BenchmarkGetByEmail(b *testing.B) {
 		rand.Shuffle(n, func(i, j int) { emails[i], emails[j] = emails[j], emails[i] })
 		b.ReportAllocs()
 		i, found := 0, 0
+		var c Cursor
+		var buf [1]*Version
 		for b.Loop() {
 			pin := s.pins.Acquire()
-			s.t.At(pin.Seq).Lookup(byEmail, Key{Text: emails[i]}, func(*Version) bool { found++; return false })
+			c.Lookup(s.t.At(pin.Seq), byEmail, Key{Text: emails[i]})
+			found += c.Next(buf[:1], nil)
 			s.pins.Release(pin)
 			if i++; i == n {
 				i = 0
@@ -202,14 +205,26 @@ func BenchmarkRange100(b *testing.B) {
 		s, _ := benchStore(n, false)
 		b.ReportAllocs()
 		seen := 0
+		var c Cursor
+		var buf [100]*Version
 		for b.Loop() {
-			left := 100
 			pin := s.pins.Acquire()
 			g := Range{Lo: Key{Text: benchEmail(rand.IntN(n - 100))}, NoHi: true}
-			s.t.At(pin.Seq).Range(byEmail, g, false, func(*Version) bool { seen++; left--; return left > 0 })
+			c.Range(s.t.At(pin.Seq), byEmail, g, false)
+			seen += c.Next(buf[:], nil)
 			s.pins.Release(pin)
 		}
 	})
+}
+
+func sumValues(c *Cursor) (sum float64) {
+	var buf [128]*Version
+	for n := c.Next(buf[:], nil); n > 0; n = c.Next(buf[:], nil) {
+		for _, u := range buf[:n] {
+			sum += of(u).value
+		}
+	}
+	return sum
 }
 
 func BenchmarkScan(b *testing.B) {
@@ -218,7 +233,9 @@ func BenchmarkScan(b *testing.B) {
 		sum := 0.0
 		for b.Loop() {
 			pin := s.pins.Acquire()
-			s.t.At(pin.Seq).Scan(func(v *Version) bool { sum += of(v).value; return true })
+			var c Cursor
+			c.Scan(s.t.At(pin.Seq), false)
+			sum += sumValues(&c)
 			s.pins.Release(pin)
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/record")
@@ -232,7 +249,9 @@ func BenchmarkLookupThird(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			pin := s.pins.Acquire()
-			s.t.At(pin.Seq).Lookup(byRole, Key{Text: "user"}, func(v *Version) bool { sum += of(v).value; return true })
+			var c Cursor
+			c.Lookup(s.t.At(pin.Seq), byRole, Key{Text: "user"})
+			sum += sumValues(&c)
 			s.pins.Release(pin)
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n/3), "ns/record")

@@ -52,14 +52,14 @@ func (t *Table) Check() error {
 		return fmt.Errorf("%d live records, counted %d", live, t.n.Load())
 	}
 	for i, x := range r.indexes {
-		if err := x.check(dir); err != nil {
+		if err := x.check(t, dir); err != nil {
 			return fmt.Errorf("index %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-func (x *keyIndex[K]) check(d *rowDir) error {
+func (x *keyIndex[K]) check(t *Table, d *rowDir) error {
 	type entry struct {
 		k   K
 		row uint32
@@ -81,6 +81,13 @@ func (x *keyIndex[K]) check(d *rowDir) error {
 				}
 			}
 		}
+	}
+	all := int64(0)
+	for _, n := range counts {
+		all += n
+	}
+	if live := &t.live[x.pos]; live.n.Load() != all || live.delta != 0 {
+		return fmt.Errorf("%d live records, counted %d, delta %d", all, live.n.Load(), live.delta)
 	}
 	first := true
 	var before K

@@ -10,6 +10,7 @@ func (t *Table) rebuild() *root {
 	old := t.root.Load()
 	dir := old.rows.dir.Load()
 	r := newRoot(&t.cfg, old.rows.used)
+	r.ords = make([]uint64, 0, old.rows.used)
 	place := make(map[uint32]uint32)
 	pending := make(map[uint32][]int)
 	for i := range t.changes {
@@ -32,6 +33,7 @@ func (t *Table) rebuild() *root {
 			}
 			was := (dir.base+uint32(i))<<chunkBits + uint32(j)
 			row := r.rows.add(v)
+			r.ords = append(r.ords, old.ordinal(was))
 			r.keys.add(t.sumOf(v), row)
 			for _, x := range r.indexes {
 				x.load(v, row)
@@ -54,6 +56,10 @@ func (t *Table) rebuild() *root {
 		s.delta, s.dirty = 0, false
 	}
 	t.dirty = t.dirty[:0]
+	r.shift = old.ordinal(old.rows.next) - uint64(len(r.ords))
+	for i := range t.live {
+		t.live[i].delta = 0
+	}
 	for _, x := range r.indexes {
 		x.recount(t, r.rows.dir.Load())
 	}

@@ -43,7 +43,7 @@ type index interface {
 	// recount sets the counters after load.
 	recount(t *Table, d *rowDir)
 	// check compares the index with the rows, for tests.
-	check(d *rowDir) error
+	check(t *Table, d *rowDir) error
 	reader
 }
 
@@ -128,6 +128,7 @@ func (x *keyIndex[K]) link(t *Table, d *rowDir, v *Version, row uint32) {
 	if !ok {
 		return
 	}
+	t.addLive(x.pos, 1)
 	l, slot, added := x.put(k, row)
 	if added {
 		return
@@ -183,6 +184,7 @@ func (x *keyIndex[K]) count(t *Table, v *Version, by int64) place {
 	if !ok {
 		return place{}
 	}
+	t.addLive(x.pos, by)
 	l, slot, ok := x.entry(k)
 	if !ok {
 		return place{}
@@ -265,13 +267,10 @@ func (x *keyIndex[K]) load(head *Version, row uint32) {
 // recount sets the counters of a freshly loaded index: what the published
 // sequence sees, and what is pending beside it.
 func (x *keyIndex[K]) recount(t *Table, d *rowDir) {
+	var all, pending int64
 	for c := x.tree.first(); c.ok(); c.next() {
-		s := c.l.set(c.slot())
-		if s == nil {
-			continue
-		}
 		var now, then int64
-		s.each(func(row uint32) bool {
+		take := func(row uint32) bool {
 			head := d.head(row)
 			if x.has(head, c.key(), x.other[:0]) {
 				then++
@@ -280,12 +279,21 @@ func (x *keyIndex[K]) recount(t *Table, d *rowDir) {
 				now++
 			}
 			return true
-		})
-		s.n.Store(now)
-		if then != now {
-			t.addDelta(s, then-now)
 		}
+		if s := c.l.set(c.slot()); s != nil {
+			s.each(take)
+			s.n.Store(now)
+			if then != now {
+				t.addDelta(s, then-now)
+			}
+		} else {
+			take(uint32(c.l.vals[c.slot()]))
+		}
+		all += now
+		pending += then - now
 	}
+	t.live[x.pos].n.Store(all)
+	t.addLive(x.pos, pending)
 }
 
 // published is the newest version of a chain that is not pending.

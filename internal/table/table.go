@@ -42,6 +42,9 @@ package table
 
 import (
 	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -67,7 +70,8 @@ type Table struct {
 	last  atomic.Uint64 // sequence of the newest commit that touched the table
 	n     atomic.Int64  // live records at the published sequence
 	held  atomic.Int64  // versions that wait for a pin to go
-	_     [24]byte
+	live  []liveCount   // by index
+	id    uint64        // random, see ID
 
 	// Writer only.
 	cfg     Config
@@ -75,15 +79,50 @@ type Table struct {
 	changes []Change // of the pending commits, in order
 	delta   int64    // what they change of n
 	dirty   []*rowset
+	stirred uint64   // indexes whose live count has a delta
 	places  []place  // of superseded keys, so that cutting needs no second search
 	pinned  []uint64 // scratch
 	waits   []waitList
 }
 
+// liveCount is how many live records are in an index.
+type liveCount struct {
+	n     atomic.Int64 // at the published sequence
+	delta int64        // writer: what the pending commits change of it
+}
+
+// root is the storage under one numbering of the rows.
 type root struct {
 	keys    hash
 	rows    rows
 	indexes []index
+	ords    []uint64 // ordinals of the rows that the table was rebuilt with
+	shift   uint64   // what makes ordinals of the others' numbers
+}
+
+// ordinal is the place of a row in the order of insertion, for ever.
+func (r *root) ordinal(row uint32) uint64 {
+	if int(row) < len(r.ords) {
+		return r.ords[row]
+	}
+	return uint64(row) + r.shift
+}
+
+// rowAfter is the first row number whose ordinal is above ord.
+func (r *root) rowAfter(ord uint64) (row uint32, ok bool) {
+	n := uint64(len(r.ords))
+	if n > 0 && r.ords[n-1] > ord {
+		i, found := slices.BinarySearch(r.ords, ord)
+		if found {
+			i++
+		}
+		return uint32(i), true
+	}
+	if ord < n+r.shift {
+		return uint32(n), true
+	}
+	after := ord - r.shift + 1
+	return uint32(after), after <= maxRow
 }
 
 // Change is one pending or just published change of a row.
@@ -97,7 +136,7 @@ type Change struct {
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	t := &Table{cfg: cfg, seed: maphash.MakeSeed()}
+	t := &Table{cfg: cfg, seed: maphash.MakeSeed(), live: make([]liveCount, len(cfg.Indexes)), id: rand.Uint64()}
 	t.root.Store(newRoot(&cfg, 0))
 	return t
 }
@@ -333,6 +372,14 @@ func (t *Table) Delete(at Ref) {
 	}
 }
 
+// ID tells this table from every other one, also of earlier processes.
+func (t *Table) ID() uint64 { return t.id }
+
+func (t *Table) addLive(i int, by int64) {
+	t.live[i].delta += by
+	t.stirred |= 1 << i
+}
+
 func (t *Table) addDelta(s *rowset, by int64) {
 	s.delta += by
 	if !s.dirty {
@@ -414,6 +461,14 @@ func (t *Table) BeginPublish() {
 		t.dirty[i] = nil
 	}
 	t.dirty = t.dirty[:0]
+	for m := t.stirred; m != 0; m &= m - 1 {
+		c := &t.live[bits.TrailingZeros64(m)]
+		if c.delta != 0 {
+			c.n.Add(c.delta)
+			c.delta = 0
+		}
+	}
+	t.stirred = 0
 }
 
 // EndPublish ends what BeginPublish began; seq is the published sequence.

@@ -144,20 +144,20 @@ func (m *model) where(ok func(plain) bool) (out []plain) {
 func compare(t *testing.T, v View, m *model, rnd *rand.Rand) {
 	t.Helper()
 	var got []plain
-	v.Scan(func(u *Version) bool { got = append(got, of(u).plain()); return true })
+	v.scan(func(u *Version) bool { got = append(got, of(u).plain()); return true })
 	require.Equal(t, m.where(func(plain) bool { return true }), got)
 	got = got[:0]
-	v.ScanBack(func(u *Version) bool { got = append(got, of(u).plain()); return true })
+	v.scanBack(func(u *Version) bool { got = append(got, of(u).plain()); return true })
 	slices.Reverse(got)
 	require.Equal(t, len(m.recs), len(got))
 	require.Equal(t, len(m.recs), v.Count())
 	for id, p := range m.recs {
-		u := v.GetText(id)
+		u, _ := v.GetText(id)
 		require.NotNil(t, u, id)
 		require.Equal(t, p, of(u).plain())
 		got = got[:0]
 		if p.email != "" {
-			v.Lookup(byEmail, Key{Text: p.email}, func(u *Version) bool { got = append(got, of(u).plain()); return true })
+			v.lookup(byEmail, Key{Text: p.email}, func(u *Version) bool { got = append(got, of(u).plain()); return true })
 			require.Equal(t, []plain{p}, got)
 			require.Equal(t, 1, v.CountKey(byEmail, Key{Text: p.email}))
 		}
@@ -165,13 +165,13 @@ func compare(t *testing.T, v View, m *model, rnd *rand.Rand) {
 	for _, role := range []string{"a", "b", "c", "none"} {
 		want := m.where(func(p plain) bool { return p.role == role })
 		got = nil
-		v.Lookup(byRole, Key{Text: role}, func(u *Version) bool { got = append(got, of(u).plain()); return true })
+		v.lookup(byRole, Key{Text: role}, func(u *Version) bool { got = append(got, of(u).plain()); return true })
 		require.Equal(t, want, got, "role %s", role)
 		require.Equal(t, len(want), v.CountKey(byRole, Key{Text: role}))
 		age := rnd.Int64N(10)
 		both := m.where(func(p plain) bool { return p.role == role && p.age == age })
 		got = nil
-		v.Lookup(byBoth, Key{Text: role + "\x00" + string(byte(age))}, func(u *Version) bool { got = append(got, of(u).plain()); return true })
+		v.lookup(byBoth, Key{Text: role + "\x00" + string(byte(age))}, func(u *Version) bool { got = append(got, of(u).plain()); return true })
 		require.Equal(t, both, got)
 	}
 	lo, hi := rnd.Int64N(10), rnd.Int64N(10)
@@ -184,10 +184,10 @@ func compare(t *testing.T, v View, m *model, rnd *rand.Rand) {
 		return int(a.age - b.age)
 	})
 	got = nil
-	v.Range(byAge, Range{Lo: Key{Word: uint64(lo)}, Hi: Key{Word: uint64(hi)}}, back, func(u *Version) bool { got = append(got, of(u).plain()); return true })
+	v.between(byAge, Range{Lo: Key{Word: uint64(lo)}, Hi: Key{Word: uint64(hi)}}, back, func(u *Version) bool { got = append(got, of(u).plain()); return true })
 	require.Equal(t, want, got)
 	got = nil
-	v.Range(byEmail, Range{NoLo: true, NoHi: true}, back, func(u *Version) bool { got = append(got, of(u).plain()); return true })
+	v.between(byEmail, Range{NoLo: true, NoHi: true}, back, func(u *Version) bool { got = append(got, of(u).plain()); return true })
 	want = m.where(func(p plain) bool { return p.email != "" })
 	slices.SortFunc(want, func(a, b plain) int {
 		if back {
@@ -196,6 +196,7 @@ func compare(t *testing.T, v View, m *model, rnd *rand.Rand) {
 		return cmpString(a.email, b.email)
 	})
 	require.Equal(t, want, got)
+	compareCursors(t, v, m, rnd)
 }
 
 func cmpString(a, b string) int {
@@ -348,10 +349,10 @@ func TestReadersBesideWriter(t *testing.T) {
 				pin := s.pins.Acquire()
 				v := s.t.At(pin.Seq)
 				count, sum, ages := 0, 0.0, 0
-				v.Scan(func(u *Version) bool { count++; sum += of(u).value; return true })
+				v.scan(func(u *Version) bool { count++; sum += of(u).value; return true })
 				for _, role := range []string{"a", "b", "c"} {
 					k := 0
-					v.Lookup(byRole, Key{Text: role}, func(u *Version) bool { k++; return of(u).role == role })
+					v.lookup(byRole, Key{Text: role}, func(u *Version) bool { k++; return of(u).role == role })
 					if k != v.CountKey(byRole, Key{Text: role}) {
 						t.Errorf("count of %s differs", role)
 					}
@@ -359,7 +360,7 @@ func TestReadersBesideWriter(t *testing.T) {
 				}
 				seen := 0
 				last := int64(-1)
-				v.Range(byAge, Range{NoLo: true, NoHi: true}, false, func(u *Version) bool {
+				v.between(byAge, Range{NoLo: true, NoHi: true}, false, func(u *Version) bool {
 					if of(u).age < last {
 						t.Error("out of order")
 					}
@@ -368,7 +369,7 @@ func TestReadersBesideWriter(t *testing.T) {
 					return true
 				})
 				emails := 0
-				v.Range(byEmail, Range{NoLo: true, NoHi: true}, r.IntN(2) == 0, func(u *Version) bool { emails++; return true })
+				v.between(byEmail, Range{NoLo: true, NoHi: true}, r.IntN(2) == 0, func(u *Version) bool { emails++; return true })
 				if count != n || sum != 0 || ages != n || seen != n || emails != n || v.Count() != n {
 					t.Errorf("at %d: %d records, sum %v, by role %d, by age %d, by email %d, counted %d", pin.Seq, count, sum, ages, seen, emails, v.Count())
 					stop.Store(true)

@@ -143,6 +143,27 @@ func (t *tree[K]) find(k K) *leaf[K] {
 	return (*leaf[K])(p)
 }
 
+// rank estimates which fraction of the keys lies before k, as if the nodes of a
+// level were all alike.
+func (t *tree[K]) rank(k K) float64 {
+	p := atomic.LoadPointer(&t.root)
+	if p == nil {
+		return 0
+	}
+	before, width := 0.0, 1.0
+	for (*nodeHead)(p).height > 0 {
+		in := (*inner[K])(p)
+		i := in.child(k)
+		width /= float64(in.n)
+		before += width * float64(i)
+		p = in.kid(i)
+	}
+	l := (*leaf[K])(p)
+	perm := l.perm.Load()
+	i, _ := l.search(perm, k)
+	return before + width*float64(i)/float64(max(permLen(perm), 1))
+}
+
 // edge returns the first or the last leaf.
 func (t *tree[K]) edge(last bool) *leaf[K] {
 	p := atomic.LoadPointer(&t.root)

@@ -63,6 +63,12 @@ func (v *Version) at(seq uint64) *Version {
 	return nil
 }
 
+// plainly reports whether a reader pinned at seq sees v itself, without looking
+// at the version before or, with the moved bit of an index in mask, at the key.
+func (v *Version) plainly(seq uint64, mask uint32) bool {
+	return v != nil && v.seq.Load()-1 < seq && v.bits.Load()&(flagDead|mask) == 0
+}
+
 // movedBit is the moved bit of index i.
 func movedBit(i int) uint32 { return 1 << min(i, 15) }
 

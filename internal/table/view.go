@@ -1,12 +1,5 @@
 package table
 
-import (
-	"cmp"
-	"math/bits"
-	"slices"
-	"sync/atomic"
-)
-
 // View reads a table at one sequence, which the caller keeps pinned while it
 // uses the view. It is a value; any goroutine may use it.
 type View struct {
@@ -15,10 +8,17 @@ type View struct {
 	seq uint64
 }
 
-// reader is the reading half of an index.
+// reader is the reading half of an index; a Cursor does the rest.
 type reader interface {
-	gather(v View, g Range) []foundRow
+	// rows is the number of records under a key, if a counter has it.
 	rows(v View, k Key) (n int, exact bool)
+	// set is the set of rows that may have the key, nil if there is none.
+	set(k Key) *rowset
+	// guess is about how many records a key, or an interval of them, has.
+	guess(k Key) int
+	guessRange(g Range, live int) int
+	// entries calls fn with one record of each key in g and their number.
+	entries(v View, g Range, back bool, fn func(u *Version, n int) bool) bool
 }
 
 // Range is an interval of index keys, from Lo on, up to but without Hi.
@@ -71,50 +71,21 @@ func (t *Table) current(head *Version) *Version {
 	return v
 }
 
-// GetText returns the version of a key that the view sees.
-func (v View) GetText(key string) *Version {
-	_, u, _ := v.t.find(v.r, v.t.sumText(key), key, 0, pickAt, v.seq)
-	return u
+// GetText returns the version of a key that the view sees, and its row.
+func (v View) GetText(key string) (*Version, uint32) {
+	row, u, _ := v.t.find(v.r, v.t.sumText(key), key, 0, pickAt, v.seq)
+	return u, row
 }
 
 // GetWord is GetText for integer keys.
-func (v View) GetWord(key int64) *Version {
-	_, u, _ := v.t.find(v.r, v.t.sumWord(key), "", key, pickAt, v.seq)
-	return u
+func (v View) GetWord(key int64) (*Version, uint32) {
+	row, u, _ := v.t.find(v.r, v.t.sumWord(key), "", key, pickAt, v.seq)
+	return u, row
 }
 
-// Scan calls yield with every record in the order of insertion, until it
-// returns false.
-func (v View) Scan(yield func(*Version) bool) bool {
-	for _, c := range v.r.rows.dir.Load().chunks {
-		if c == nil {
-			continue
-		}
-		for i := range c {
-			if u := c[i].Load().at(v.seq); u != nil && !yield(u) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// ScanBack is Scan from the newest record to the oldest.
-func (v View) ScanBack(yield func(*Version) bool) bool {
-	chunks := v.r.rows.dir.Load().chunks
-	for j := len(chunks) - 1; j >= 0; j-- {
-		c := chunks[j]
-		if c == nil {
-			continue
-		}
-		for i := chunkRows - 1; i >= 0; i-- {
-			if u := c[i].Load().at(v.seq); u != nil && !yield(u) {
-				return false
-			}
-		}
-	}
-	return true
-}
+// Ordinal numbers rows in the order of insertion. Unlike a row's number it stays
+// what it is when the table numbers its rows anew.
+func (v View) Ordinal(row uint32) uint64 { return v.r.ordinal(row) }
 
 // counts runs f, which reads counters, and reports whether what it read is
 // exact for the view: no commit touched the table since, and none was changing
@@ -140,58 +111,19 @@ func (v View) Counted() (int, bool) {
 	return v.counts(func() int { return int(v.t.n.Load()) })
 }
 
-// CountedKey is CountKey where the counter has the answer.
-func (v View) CountedKey(i int, k Key) (int, bool) { return v.r.indexes[i].rows(v, k) }
-
 // Count returns the number of records: from the counter where the view is the
 // newest state, by a scan otherwise.
 func (v View) Count() int {
 	if n, ok := v.Counted(); ok {
 		return n
 	}
-	n := 0
-	v.Scan(func(*Version) bool { n++; return true })
-	return n
+	var c Cursor
+	c.Scan(v, false)
+	return c.count()
 }
 
-// Lookup and Range name the two kinds of index, so that the compiler sees that
-// yield is not kept: a caller's closure stays off the heap.
-
-// Lookup calls yield with the records whose key in index i is k, in the order
-// of insertion.
-func (v View) Lookup(i int, k Key, yield func(*Version) bool) bool {
-	if x, ok := v.r.indexes[i].(*keyIndex[string]); ok {
-		return x.lookup(v, k, yield)
-	}
-	return v.r.indexes[i].(*keyIndex[uint64]).lookup(v, k, yield)
-}
-
-// Range calls yield with the records whose key in index i lies in g, in the
-// order of keys (descending if back), equal keys in the order of insertion.
-func (v View) Range(i int, g Range, back bool, yield func(*Version) bool) bool {
-	if x, ok := v.r.indexes[i].(*keyIndex[string]); ok {
-		return x.scan(v, g, back, yield)
-	}
-	return v.r.indexes[i].(*keyIndex[uint64]).scan(v, g, back, yield)
-}
-
-// Gather returns the records whose key in index i lies in g, in the order of
-// insertion.
-func (v View) Gather(i int, g Range) []*Version {
-	found := v.r.indexes[i].gather(v, g)
-	slices.SortFunc(found, func(a, b foundRow) int { return cmp.Compare(a.row, b.row) })
-	out := make([]*Version, len(found))
-	for i, f := range found {
-		out[i] = f.v
-	}
-	return out
-}
-
-// foundRow is a record that a view sees, and its row.
-type foundRow struct {
-	row uint32
-	v   *Version
-}
+// CountedKey is CountKey where the counter has the answer.
+func (v View) CountedKey(i int, k Key) (int, bool) { return v.r.indexes[i].rows(v, k) }
 
 // CountKey returns the number of records whose key in index i is k: from the
 // counter where the view is the newest state, by a scan of the entry otherwise.
@@ -199,9 +131,52 @@ func (v View) CountKey(i int, k Key) int {
 	if n, ok := v.CountedKey(i, k); ok {
 		return n
 	}
-	n := 0
-	v.Lookup(i, k, func(*Version) bool { n++; return true })
+	var c Cursor
+	c.Lookup(v, i, k)
+	return c.count()
+}
+
+// CountRange is CountKey for an interval: a counter, or one record, is read for
+// each of its keys.
+func (v View) CountRange(i int, g Range) (n int) {
+	v.r.indexes[i].entries(v, g, false, func(_ *Version, k int) bool { n += k; return true })
 	return n
+}
+
+// Indexed returns how many records are in index i, if a counter has it. The
+// others have no value there.
+func (v View) Indexed(i int) (int, bool) {
+	return v.counts(func() int { return int(v.t.live[i].n.Load()) })
+}
+
+// Guess returns about how many records index i has under k.
+func (v View) Guess(i int, k Key) int { return v.r.indexes[i].guess(k) }
+
+// GuessRange returns about how many records index i has in g: exact if they have
+// few keys, else from the shape of the tree.
+func (v View) GuessRange(i int, g Range) int {
+	return v.r.indexes[i].guessRange(g, max(int(v.t.live[i].n.Load()), 0))
+}
+
+// GuessAll returns about how many records there are.
+func (v View) GuessAll() int { return max(int(v.t.n.Load()), 0) }
+
+// Entries calls fn with one record of each key that index i has in g, and how
+// many records have the key, in the order of keys (descending if back), until fn
+// returns false.
+func (v View) Entries(i int, g Range, back bool, fn func(u *Version, n int) bool) {
+	v.r.indexes[i].entries(v, g, back, fn)
+}
+
+func (c *Cursor) count() (n int) {
+	var buf [128]*Version
+	for {
+		k := c.Next(buf[:], nil)
+		if k == 0 {
+			return n
+		}
+		n += k
+	}
 }
 
 // entry finds the place of a key.
@@ -218,14 +193,6 @@ func (x *keyIndex[K]) entry(k K) (*leaf[K], int, bool) {
 	return l, permAt(p, i), true
 }
 
-// readBuf is the scratch that a reader of x needs.
-func (x *keyIndex[K]) readBuf() []byte {
-	if x.spec.Borrowed {
-		return make([]byte, 0, 128)
-	}
-	return nil
-}
-
 // see returns what the view sees of a row found under k: its version, if that
 // carries k. Only a row that ever carried another value needs the comparison.
 func (x *keyIndex[K]) see(v View, head *Version, k K, buf []byte) *Version {
@@ -234,15 +201,6 @@ func (x *keyIndex[K]) see(v View, head *Version, k K, buf []byte) *Version {
 		return nil
 	}
 	return u
-}
-
-func (x *keyIndex[K]) lookup(v View, key Key, yield func(*Version) bool) bool {
-	k := x.of(key)
-	l, slot, ok := x.entry(k)
-	if !ok {
-		return true
-	}
-	return x.yieldEntry(v, v.r.rows.dir.Load(), l, slot, k, x.readBuf(), yield)
 }
 
 // resolve returns what an entry holds: its set, or its only row.
@@ -256,171 +214,6 @@ func (l *leaf[K]) resolve(slot int) (uint32, *rowset) {
 		}
 		// The entry went back to one row between the two loads.
 	}
-}
-
-func (x *keyIndex[K]) yieldEntry(v View, d *rowDir, l *leaf[K], slot int, k K, buf []byte, yield func(*Version) bool) bool {
-	row, s := l.resolve(slot)
-	if s != nil {
-		return x.yieldSet(v, d, s, k, buf, yield)
-	}
-	if u := x.see(v, v.head(d, row), k, buf); u != nil {
-		return yield(u)
-	}
-	return true
-}
-
-// head is rowDir.head for a row that may be newer than the directory d.
-func (v View) head(d *rowDir, row uint32) *Version {
-	if row>>chunkBits-d.base >= uint32(len(d.chunks)) {
-		d = v.r.rows.dir.Load()
-	}
-	return d.head(row)
-}
-
-// yieldSet walks a row set word by word. It gathers the heads of a word before
-// it looks at any of them: those loads do not wait for each other, so that
-// their cache misses overlap.
-func (x *keyIndex[K]) yieldSet(v View, d *rowDir, s *rowset, k K, buf []byte, yield func(*Version) bool) bool {
-	var heads [64]*Version
-	bit := movedBit(x.pos)
-	for c := s.words.first(); c.ok(); c.next() {
-		w := atomic.LoadUint64(&c.l.vals[c.slot()])
-		base := c.key() << 6
-		i := base>>chunkBits - d.base
-		if i >= uint32(len(d.chunks)) {
-			d = v.r.rows.dir.Load()
-			if i = base>>chunkBits - d.base; i >= uint32(len(d.chunks)) {
-				continue
-			}
-		}
-		ch := d.chunks[i]
-		if ch == nil {
-			continue
-		}
-		cells := ch[base&(chunkRows-1):][:64]
-		n := 0
-		for ; w != 0; w &= w - 1 {
-			heads[n&63] = cells[bits.TrailingZeros64(w)&63].Load()
-			n++
-		}
-		for _, head := range heads[:n] {
-			u := head.at(v.seq)
-			if u == nil || head.bits.Load()&bit != 0 && !x.has(u, k, buf) {
-				continue
-			}
-			if !yield(u) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func (x *keyIndex[K]) scan(v View, g Range, back bool, yield func(*Version) bool) bool {
-	s := leafScan[K]{x: x, v: v, d: v.r.rows.dir.Load(), buf: x.readBuf()}
-	lo, hi := x.of(g.Lo), x.of(g.Hi)
-	if back {
-		c := x.tree.last()
-		if !g.NoHi {
-			c = x.tree.seekBack(hi)
-		}
-		for c.ok() {
-			from := 0
-			if !g.NoLo && c.l.keys[permAt(c.p, 0)] < lo {
-				from, _ = c.l.search(c.p, lo)
-			}
-			if !s.run(c.l, c.p, c.i, from-1, -1, yield) {
-				return false
-			}
-			if from > 0 {
-				break
-			}
-			c.prevLeaf()
-		}
-		return true
-	}
-	c := x.tree.first()
-	if !g.NoLo {
-		c = x.tree.seek(lo)
-	}
-	for c.ok() {
-		n := permLen(c.p)
-		end := n
-		if !g.NoHi && c.l.keys[permAt(c.p, n-1)] >= hi {
-			end, _ = c.l.search(c.p, hi)
-		}
-		if !s.run(c.l, c.p, c.i, end, 1, yield) {
-			return false
-		}
-		if end < n {
-			break
-		}
-		c.nextLeaf()
-	}
-	return true
-}
-
-// leafScan yields what a view sees of the entries of leaves.
-type leafScan[K cmp.Ordered] struct {
-	x   *keyIndex[K]
-	v   View
-	d   *rowDir
-	buf []byte
-}
-
-// run takes the entries from position i on, by step, up to but without end. It
-// loads the heads of all rows before it looks at any, as yieldSet does.
-func (s *leafScan[K]) run(l *leaf[K], p uint64, i, end, step int, yield func(*Version) bool) bool {
-	var heads [leafSlots]*Version
-	for j := i; j != end && (end-j)*step > 0; j += step {
-		if w := l.val(permAt(p, j)); w != manyRows {
-			heads[j] = s.v.head(s.d, uint32(w))
-		}
-	}
-	bit := movedBit(s.x.pos)
-	for j := i; j != end && (end-j)*step > 0; j += step {
-		head := heads[j]
-		if head == nil { // several rows, or a row that is gone
-			slot := permAt(p, j)
-			if !s.x.yieldEntry(s.v, s.d, l, slot, l.keys[slot], s.buf, yield) {
-				return false
-			}
-			continue
-		}
-		u := head.at(s.v.seq)
-		if u == nil || head.bits.Load()&bit != 0 && !s.x.has(u, l.keys[permAt(p, j)], s.buf) {
-			continue
-		}
-		if !yield(u) {
-			return false
-		}
-	}
-	return true
-}
-
-func (x *keyIndex[K]) gather(v View, g Range) (out []foundRow) {
-	d := v.r.rows.dir.Load()
-	buf := x.readBuf()
-	hi := x.of(g.Hi)
-	c := x.tree.first()
-	if !g.NoLo {
-		c = x.tree.seek(x.of(g.Lo))
-	}
-	for ; c.ok() && (g.NoHi || c.key() < hi); c.next() {
-		k := c.key()
-		take := func(row uint32) bool {
-			if u := x.see(v, v.head(d, row), k, buf); u != nil {
-				out = append(out, foundRow{row, u})
-			}
-			return true
-		}
-		if row, s := c.l.resolve(c.slot()); s != nil {
-			s.each(take)
-		} else {
-			take(row)
-		}
-	}
-	return out
 }
 
 func (x *keyIndex[K]) rows(v View, key Key) (int, bool) {
@@ -446,4 +239,95 @@ func (x *keyIndex[K]) rows(v View, key Key) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+func (x *keyIndex[K]) set(key Key) *rowset {
+	l, slot, ok := x.entry(x.of(key))
+	if !ok {
+		return nil
+	}
+	_, s := l.resolve(slot)
+	return s
+}
+
+func (x *keyIndex[K]) guess(key Key) int {
+	l, slot, ok := x.entry(x.of(key))
+	if !ok {
+		return 0
+	}
+	return l.guess(slot)
+}
+
+func (l *leaf[K]) guess(slot int) int {
+	if _, s := l.resolve(slot); s != nil {
+		return max(int(s.n.Load()), 0)
+	}
+	return 1
+}
+
+// guessLeaves is how many leaves guessRange reads before it estimates the rest
+// from the inner nodes, as InnoDB's records_in_range does.
+const guessLeaves = 4
+
+func (x *keyIndex[K]) guessRange(g Range, live int) (n int) {
+	var w walk[K]
+	w.between(x, bounds[K]{x.of(g.Lo), x.of(g.Hi), g.NoLo, g.NoHi}, false)
+	for leaves := 0; w.at.l != nil; leaves++ {
+		if leaves == guessLeaves {
+			lo, hi := 0.0, 1.0
+			if !g.NoLo {
+				lo = x.tree.rank(x.of(g.Lo))
+			}
+			if !g.NoHi {
+				hi = x.tree.rank(x.of(g.Hi))
+			}
+			return max(n, int((hi-lo)*float64(live)))
+		}
+		for ; w.at.i < w.end; w.at.i++ {
+			n += w.at.l.guess(permAt(w.at.p, w.at.i))
+		}
+		w.leave()
+	}
+	return n
+}
+
+// entries looks at the first record of each entry that has any.
+func (x *keyIndex[K]) entries(v View, g Range, back bool, fn func(u *Version, n int) bool) bool {
+	var w walk[K]
+	w.between(x, bounds[K]{x.of(g.Lo), x.of(g.Hi), g.NoLo, g.NoHi}, back)
+	c := Cursor{v: v, dir: v.r.rows.dir.Load()}
+	for w.at.l != nil {
+		for ; (w.end-w.at.i)*w.step > 0; w.at.i += w.step {
+			if u, n := w.entry(&c); n > 0 && !fn(u, n) {
+				return false
+			}
+		}
+		w.leave()
+	}
+	return true
+}
+
+// entry returns a record of the entry that the walk stands on, and the number of
+// all.
+func (w *walk[K]) entry(c *Cursor) (*Version, int) {
+	l, slot := w.at.l, permAt(w.at.p, w.at.i)
+	one := walk[K]{x: w.x, step: 1, last: true, at: cursor[K]{l: l, p: permPut(0, 0, slot)}, end: 1}
+	n, exact := 0, false
+	if _, s := l.resolve(slot); s != nil {
+		n, exact = c.v.counts(func() int { return int(s.n.Load()) })
+	}
+	var buf [64]*Version
+	if exact {
+		if n <= 0 || one.next(c, buf[:1], nil) == 0 {
+			return nil, 0
+		}
+		return buf[0], n
+	}
+	n = one.next(c, buf[:], nil)
+	u := buf[0]
+	for k := n; k == len(buf); {
+		k = one.next(c, buf[:], nil)
+		n += k
+	}
+	return u, n
 }

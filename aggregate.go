@@ -1,0 +1,329 @@
+package store
+
+import (
+	"math"
+
+	"github.com/noex-go/store/internal/exactsum"
+	"github.com/noex-go/store/internal/keyenc"
+	"github.com/noex-go/store/internal/table"
+)
+
+// Aggregates run over the records that All would return: with a limit, over
+// those within it. Sums are exact and rounded once, at the end (package
+// exactsum), so that they do not depend on the order of the records, and a sum
+// that is maintained change by change equals one from scratch, bit for bit.
+// With +Inf and -Inf among the values a sum is NaN.
+
+// Sum returns the sum of a numeric field, as the float64 nearest to it; 0 if
+// there are no numbers. In a field of type Any, and behind a path, values that
+// are no numbers are passed over. Error: *QueryError for a field that cannot have
+// numbers.
+func (q *Query[R]) Sum(field string) (float64, error) {
+	sum, _, err := q.sum(field)
+	return sum.Float64(), err
+}
+
+// SumInt returns the sum of a field exactly. Error: *QueryError also where the
+// sum is no integer, or not within int64.
+func (q *Query[R]) SumInt(field string) (int64, error) {
+	sum, _, err := q.sum(field)
+	if err != nil {
+		return 0, err
+	}
+	i, ok := sum.Int64()
+	if !ok {
+		return 0, &QueryError{q.b.name, field, "has a sum that is no integer within int64"}
+	}
+	return i, nil
+}
+
+// Avg returns the mean of a numeric field, rounded once; 0 if there are no
+// numbers. Otherwise it is as Sum.
+func (q *Query[R]) Avg(field string) (float64, error) {
+	sum, n, err := q.sum(field)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return sum.Mean(int64(n)), nil
+}
+
+func (q *Query[R]) sum(field string) (sum exactsum.Sum, n int, err error) {
+	c, view, l, err := q.start()
+	if err != nil {
+		return sum, 0, err
+	}
+	defer q.b.release(l)
+	ref, err := q.b.shape.numeric(field)
+	if err != nil {
+		return sum, 0, err
+	}
+	var x exec
+	q.begin(&c.plan, view, &x)
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		n += ref.addTo(&sum, batch)
+	}
+	return sum, n, nil
+}
+
+// begin begins an answer in which the order matters only to what the limit lets
+// through.
+func (q *Query[R]) begin(p *plan, view table.View, x *exec) {
+	x.begin(p, view, !q.spec.limited && q.spec.offset == 0, q.spec.offset, q.spec.limit)
+}
+
+// numeric finds a field that can have numbers.
+func (sh *shape) numeric(name string) (fieldRef, error) {
+	ref, wrong := sh.field(name)
+	if wrong != "" {
+		return ref, &QueryError{sh.bucket, name, wrong}
+	}
+	switch ref.typ {
+	case Int, Float, Number, Any:
+		return ref, nil
+	}
+	return ref, &QueryError{sh.bucket, name, "has type " + ref.typ.String() + ", which has no numbers"}
+}
+
+// addTo adds the numbers of a batch to a sum and returns how many there are.
+func (r *fieldRef) addTo(sum *exactsum.Sum, batch []*table.Version) (n int) {
+	if r.plain() {
+		s := r.slot
+		switch s.kind {
+		case memFloat:
+			var fs [batchRows]float64
+			for _, v := range batch {
+				if !s.absent(v) {
+					fs[n&(batchRows-1)] = loadFloat(s.mem(v), s.size)
+					n++
+				}
+			}
+			sum.AddFloats(fs[:n])
+			return n
+		case memInt, memUint, memNumber:
+			for _, v := range batch {
+				if !s.absent(v) {
+					addNumber(sum, s.num(v))
+					n++
+				}
+			}
+			return n
+		}
+	}
+	for _, v := range batch {
+		if x := r.peek(v); kindOf(x) == kindNumber {
+			addNumber(sum, numberIn(x))
+			n++
+		}
+	}
+	return n
+}
+
+func addNumber(sum *exactsum.Sum, n number) {
+	if n.isFloat {
+		sum.Add(n.float())
+	} else {
+		sum.AddInt(int64(n.bits))
+	}
+}
+
+// Min returns the least value of a field among the records that have it, in the
+// form that [Record.Get] has; false if there is none. Error: *QueryError for an
+// object or an array, which have no order.
+func (q *Query[R]) Min(field string) (value any, ok bool, err error) { return q.extreme(field, false) }
+
+// Max returns the greatest value of a field; see Min.
+func (q *Query[R]) Max(field string) (value any, ok bool, err error) { return q.extreme(field, true) }
+
+func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
+	c, view, l, err := q.start()
+	if err != nil {
+		return nil, false, err
+	}
+	defer q.b.release(l)
+	ref, err := q.b.shape.ordered(field)
+	if err != nil {
+		return nil, false, err
+	}
+	key := orderKey{ref, greatest}
+	best, ok := q.edge(view, &key)
+	if !ok {
+		var x exec
+		q.begin(&c.plan, view, &x)
+		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			best = key.first(best, batch)
+		}
+	}
+	if best == nil {
+		return nil, false, nil
+	}
+	return ref.distinctValue(best), true, nil
+}
+
+// ordered finds a field whose values have an order.
+func (sh *shape) ordered(name string) (fieldRef, error) {
+	ref, wrong := sh.field(name)
+	if wrong != "" {
+		return ref, &QueryError{sh.bucket, name, wrong}
+	}
+	if ref.typ == Object || ref.typ == Array {
+		return ref, &QueryError{sh.bucket, name, "has type " + ref.typ.String() + ", which has no order"}
+	}
+	return ref, nil
+}
+
+// edge reads the first record of an index over the field; false if none of the
+// paths is worth it.
+func (q *Query[R]) edge(view table.View, key *orderKey) (*table.Version, bool) {
+	if q.spec.limited || q.spec.offset != 0 || !key.ref.plain() || !q.b.shape.indexed(key.ref.slot.pos) {
+		return nil, false
+	}
+	o := Order{field: key.ref.name, desc: key.desc}
+	sub := q.Where(Exists(key.ref.name)).OrderBy(o)
+	c, err := sub.compile()
+	if err != nil {
+		return nil, false
+	}
+	var x exec
+	x.begin(&c.plan, view, false, 0, 1)
+	if x.c.served == 0 && len(c.plan.order) > 0 {
+		return nil, false
+	}
+	for _, v := range x.next() {
+		return v, true
+	}
+	return nil, true
+}
+
+// indexed reports whether an index has the field.
+func (sh *shape) indexed(pos int) bool {
+	for i := range sh.indexes {
+		for _, f := range sh.indexes[i].fields {
+			if f == pos {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// first returns the version that comes first in the key's order, of those that
+// have the field: best, unless one of the batch comes before it.
+func (k *orderKey) first(best *table.Version, batch []*table.Version) *table.Version {
+	s := k.ref.slot
+	if k.ref.plain() && s.kind == memFloat && s.size == 8 {
+		return firstFloat(s, k.desc, best, batch)
+	}
+	for _, v := range batch {
+		if k.ref.plain() && s.absent(v) || !k.ref.plain() && k.ref.peek(v) == nil {
+			continue
+		}
+		if best == nil || k.compare(v, best) < 0 {
+			best = v
+		}
+	}
+	return best
+}
+
+func firstFloat(s *slot, desc bool, best *table.Version, batch []*table.Version) *table.Version {
+	sign := 1.0
+	if desc {
+		sign = -1
+	}
+	least := math.Inf(1)
+	if best != nil {
+		least = sign * loadFloat(s.mem(best), 8)
+	}
+	for _, v := range batch {
+		if s.absent(v) {
+			continue
+		}
+		if f := sign * loadFloat(s.mem(v), 8); f < least || best == nil {
+			least, best = f, v
+		}
+	}
+	return best
+}
+
+// distinctValue is the value of a record in the one form that stands for all
+// that are equal to it: 3 for 3.0 where both can be, 0 for -0.
+func (r *fieldRef) distinctValue(v *table.Version) any {
+	return r.ownForm(appendValue(nil, r.peek(v)))
+}
+
+// ownForm decodes what appendValue wrote of the field.
+func (r *fieldRef) ownForm(b []byte) any {
+	v, _, err := nextValue(b, 0)
+	if err != nil {
+		return nil
+	}
+	if f, ok := v.(int64); ok && r.typ == Float {
+		return float64(f)
+	}
+	return v
+}
+
+// CountDistinct returns how many different values a field has; an absent one is
+// none. Numbers that are equal are one value, whatever their types.
+func (q *Query[R]) CountDistinct(field string) (int, error) {
+	c, view, l, err := q.start()
+	if err != nil {
+		return 0, err
+	}
+	defer q.b.release(l)
+	ref, wrong := q.b.shape.field(field)
+	if wrong != "" {
+		return 0, &QueryError{q.b.name, field, wrong}
+	}
+	n := 0
+	if i := q.whole(c, &ref); i >= 0 {
+		view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
+		return n, nil
+	}
+	var x exec
+	q.begin(&c.plan, view, &x)
+	seen := distinct{}
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		for _, v := range batch {
+			seen.add(&ref, v)
+		}
+	}
+	return len(seen), nil
+}
+
+var everything = table.Range{NoLo: true, NoHi: true}
+
+// whole returns the index over a field alone whose counters answer for the whole
+// bucket, if that is what the query is about; else -1.
+func (q *Query[R]) whole(c *compiledQuery[R], ref *fieldRef) int {
+	if c.plan.n > 0 || c.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
+		return -1
+	}
+	for i := range q.b.shape.indexes {
+		if f := q.b.shape.indexes[i].fields; len(f) == 1 && f[0] == ref.slot.pos {
+			return i
+		}
+	}
+	return -1
+}
+
+// distinct is a set of values by appendValue.
+type distinct map[string]struct{}
+
+func (d distinct) add(ref *fieldRef, v *table.Version) {
+	var buf [64]byte
+	b := ref.appendKey(buf[:0], v)
+	if b[0] != byte(keyenc.KindNull) {
+		if _, ok := d[string(b)]; !ok {
+			d[string(b)] = struct{}{}
+		}
+	}
+}
+
+// appendKey appends the field's value as appendValue would, without making an
+// interface of it where it can.
+func (r *fieldRef) appendKey(b []byte, v *table.Version) []byte {
+	if r.plain() && r.slot.kind < memAny {
+		return r.slot.keyBytes(b, v)
+	}
+	return appendValue(b, r.peek(v))
+}

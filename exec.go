@@ -1,0 +1,319 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// batchRows is how many records an answer looks at at a time: enough to hide the
+// cost of a call, few enough to stay in the first-level cache.
+const batchRows = 128
+
+// firstBatch is the size of the first batch where the caller may stop early.
+const firstBatch = 16
+
+// exec is one answer under way: it brings the records of a query, in its order,
+// a batch at a time. It lives on the caller's stack, and the view stays pinned
+// while it is used.
+//
+//	raw       candidates of the chosen path
+//	matching  those that meet all conditions, and lie behind the page's position
+//	next      in the query's order, without the offset, up to the limit
+type exec struct {
+	p      *plan
+	view   table.View
+	c      choice
+	after  *position // of a page; nil: from the beginning
+	skip   int       // records of the offset still to come
+	left   int       // records until the limit; -1: no limit
+	rows   bool      // row numbers are needed
+	cur    table.Cursor
+	stage  stage
+	span   int  // the next interval of the path
+	nulls  bool // the records beside the index are being read
+	size   int  // of the next batch
+	sorted sorter
+	list   []sortItem // candidates of a union
+
+	touched int // records looked at
+	buf     [batchRows]*table.Version
+	nums    [batchRows]uint32
+}
+
+type stage uint8
+
+const (
+	stageBegin stage = iota
+	stageRead        // from the cursor
+	stageEnd
+)
+
+// begin chooses the path. limit is -1 for none.
+func (x *exec) begin(p *plan, v table.View, unordered bool, offset, limit int) {
+	x.p, x.view, x.skip, x.left = p, v, offset, limit
+	x.size = batchRows
+	n := need{unordered: unordered, want: -1}
+	if limit >= 0 {
+		if n.want = offset + limit; n.want < 0 || limit == 0 {
+			n.want = limit // an offset beyond all numbers
+		}
+		x.size = min(max(n.want, 1), batchRows)
+	}
+	p.pick(v, n, &x.c)
+	x.rows = !x.c.exact || x.after != nil
+}
+
+// early makes the first batches small: the caller may stop after few records.
+func (x *exec) early() { x.size = min(x.size, firstBatch) }
+
+// next returns the next records of the answer, none at its end. They are valid
+// until the call after.
+func (x *exec) next() []*table.Version {
+	for x.left != 0 {
+		var batch []*table.Version
+		if x.c.exact {
+			n := x.matching(x.buf[:x.size], x.nums[:x.size])
+			x.size = min(2*x.size, batchRows)
+			batch = x.buf[:n]
+		} else {
+			batch = x.sorted.next(x)
+		}
+		if len(batch) == 0 {
+			return nil
+		}
+		if x.skip > 0 {
+			k := min(x.skip, len(batch))
+			x.skip -= k
+			batch = batch[k:]
+		}
+		if x.left >= 0 {
+			batch = batch[:min(len(batch), x.left)]
+			x.left -= len(batch)
+		}
+		if len(batch) > 0 {
+			return batch
+		}
+	}
+	return nil
+}
+
+// matching fills buf with the next records that meet all conditions, in the
+// order in which the path brings them. It returns 0 at the end only.
+func (x *exec) matching(buf []*table.Version, rows []uint32) int {
+	if !x.rows {
+		rows = nil
+	}
+	for {
+		n := x.raw(buf, rows)
+		x.touched += n
+		if n == 0 {
+			return 0
+		}
+		answered := x.c.path.answered
+		if x.nulls {
+			answered = 0
+		}
+		if x.after == nil && !x.nulls && answered == all(x.p.n) {
+			return n
+		}
+		m := 0
+		for i, v := range buf[:n] {
+			if !x.p.test(v, answered) || x.nulls && !x.beside(v) || x.after != nil && x.after.compare(x, v, rows[i]) >= 0 {
+				continue
+			}
+			buf[m] = v
+			if rows != nil {
+				rows[m] = rows[i]
+			}
+			m++
+		}
+		if m > 0 {
+			return m
+		}
+	}
+}
+
+// all is the set of n conditions; none is like it where there are too many.
+func all(n int) uint64 {
+	if n > 63 {
+		return 1<<64 - 1
+	}
+	return 1<<uint(n) - 1
+}
+
+// beside reports whether a record has no value in the index that is walked.
+func (x *exec) beside(v *table.Version) bool {
+	sh := x.p.b.shape
+	return sh.slots[sh.indexes[x.c.path.index].fields[0]].absent(v)
+}
+
+// raw brings candidates of the path, interval by interval.
+func (x *exec) raw(buf []*table.Version, rows []uint32) int {
+	for {
+		switch x.stage {
+		case stageBegin:
+			x.stage = stageRead
+			if x.c.nulls == nullsFirst {
+				x.nulls = true
+				x.cur.Scan(x.view, false)
+			} else if !x.open() {
+				x.stage = stageEnd
+			}
+		case stageEnd:
+			return 0
+		}
+		if n := x.read(buf, rows); n > 0 {
+			return n
+		}
+		switch {
+		case x.nulls && x.c.nulls == nullsFirst:
+			x.nulls = false
+			if x.open() {
+				continue
+			}
+		case !x.nulls && x.open():
+			continue
+		case !x.nulls && x.c.nulls == nullsLast:
+			x.nulls = true
+			x.cur.Scan(x.view, false)
+			continue
+		}
+		x.stage = stageEnd
+	}
+}
+
+// open goes on to the next interval of the path; false if there is none.
+func (x *exec) open() bool {
+	path := x.c.path
+	i := x.span
+	x.span++
+	switch path.access {
+	case accessAll:
+		if i > 0 {
+			return false
+		}
+		if x.after != nil && len(x.p.order) == 0 {
+			x.cur.ScanAfter(x.view, x.after.ordinal)
+		} else {
+			x.cur.Scan(x.view, x.c.back)
+		}
+		return true
+	case accessIndex:
+		span := path.span
+		if len(path.spans) > 0 {
+			if i >= len(path.spans) {
+				return false
+			}
+			span = path.spans[i]
+		} else if i > 0 {
+			return false
+		}
+		if path.point {
+			x.cur.Lookup(x.view, path.index, span.Lo)
+			if x.after != nil && len(x.p.order) == 0 {
+				x.cur.SkipTo(x.after.ordinal)
+			}
+			for _, also := range x.c.also {
+				if also != nil {
+					x.cur.And(also.index, also.span.Lo)
+				}
+			}
+			return true
+		}
+		if x.after != nil {
+			x.after.narrow(x, &span)
+		}
+		x.cur.Range(x.view, path.index, span, x.c.back)
+		return true
+	}
+	return i == 0 && path.access != accessNone
+}
+
+// read brings candidates of the interval that is open.
+func (x *exec) read(buf []*table.Version, rows []uint32) int {
+	switch path := x.c.path; {
+	case x.nulls || path.access == accessAll || path.access == accessIndex:
+		return x.cur.Next(buf, rows)
+	case path.access == accessKey:
+		if x.span > 1 {
+			return 0
+		}
+		x.span++
+		return x.one(path.text, path.word, buf, rows, 0)
+	case path.access == accessKeys:
+		return x.keys(path, buf, rows)
+	case path.access == accessUnion:
+		return x.union(path, buf, rows)
+	}
+	return 0
+}
+
+// one brings the record with a key.
+func (x *exec) one(text string, word int64, buf []*table.Version, rows []uint32, n int) int {
+	var v *table.Version
+	var row uint32
+	if x.p.b.shape.textKey() {
+		v, row = x.view.GetText(text)
+	} else {
+		v, row = x.view.GetWord(word)
+	}
+	if v == nil {
+		return n
+	}
+	buf[n] = v
+	if rows != nil {
+		rows[n] = row
+	}
+	return n + 1
+}
+
+func (x *exec) keys(path *path, buf []*table.Version, rows []uint32) (n int) {
+	for ; x.span <= len(path.keys) && n < len(buf); x.span++ {
+		switch k := path.keys[x.span-1].(type) {
+		case string:
+			n = x.one(k, 0, buf, rows, n)
+		case int64:
+			n = x.one("", k, buf, rows, n)
+		}
+	}
+	return n
+}
+
+// union gathers what the branches find, once, without those found twice.
+func (x *exec) union(path *path, buf []*table.Version, rows []uint32) int {
+	if x.span == 1 {
+		x.span++
+		for _, branch := range path.branches {
+			x.gather(branch)
+		}
+		slices.SortFunc(x.list, byRow)
+		x.list = slices.CompactFunc(x.list, func(a, b sortItem) bool { return a.row == b.row })
+	}
+	n := min(len(buf), len(x.list))
+	for i, it := range x.list[:n] {
+		buf[i] = it.v
+		if rows != nil {
+			rows[i] = it.row
+		}
+	}
+	x.list = x.list[n:]
+	return n
+}
+
+// gather collects the candidates of a branch, with their rows.
+func (x *exec) gather(branch *plan) {
+	sub := new(exec)
+	sub.begin(branch, x.view, true, 0, -1)
+	sub.rows = true
+	for {
+		n := sub.matching(sub.buf[:], sub.nums[:])
+		if n == 0 {
+			x.touched += sub.touched
+			return
+		}
+		for i, v := range sub.buf[:n] {
+			x.list = append(x.list, sortItem{v: v, row: sub.nums[i]})
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// fieldRef is what a name in a query stands for: a field of the schema, a value
+// inside one, a field outside the schema, or a part of the metadata.
+type fieldRef struct {
+	name string
+	typ  Type     // Any for what the schema does not say
+	slot *slot    // the field, or the one that the path starts in
+	path []string // below slot, or below the extra fields
+	meta string   // the name of the metadata
+	sh   *shape
+}
+
+// plain reports whether the name is that of a field, and no more.
+func (r *fieldRef) plain() bool { return r.slot != nil && r.path == nil }
+
+// field finds what a name stands for. The message says why it stands for nothing.
+func (sh *shape) field(name string) (fieldRef, string) {
+	if pos, ok := sh.byName[name]; ok {
+		s := &sh.slots[pos]
+		return fieldRef{name: name, typ: s.typ, slot: s}, ""
+	}
+	switch name {
+	case metaVersion:
+		return fieldRef{name: name, typ: Int, meta: name, sh: sh}, ""
+	case metaCreatedAt, metaUpdatedAt, metaExpiresAt:
+		return fieldRef{name: name, typ: Date, meta: name, sh: sh}, ""
+	}
+	// The longest field whose name the path starts with: names may have dots.
+	for end := strings.LastIndexByte(name, '.'); end > 0; end = strings.LastIndexByte(name[:end], '.') {
+		pos, ok := sh.byName[name[:end]]
+		if !ok {
+			continue
+		}
+		s := &sh.slots[pos]
+		if s.typ != Object && s.typ != Array && s.typ != Any {
+			return fieldRef{}, "cannot be: " + strconv.Quote(s.name) + " is of type " + s.typ.String() + ", with nothing inside"
+		}
+		return fieldRef{name: name, typ: Any, slot: s, path: strings.Split(name[end+1:], ".")}, ""
+	}
+	if sh.extra {
+		return fieldRef{name: name, typ: Any, path: strings.Split(name, ".")}, ""
+	}
+	return fieldRef{}, "is not in the schema"
+}
+
+// peek returns the value in canonical form, nil if it is absent. It is shared
+// with the store.
+func (r *fieldRef) peek(v *table.Version) any {
+	switch {
+	case r.meta != "":
+		return r.peekMeta(v)
+	case r.path == nil:
+		return r.slot.peek(v)
+	case r.slot != nil:
+		return follow(r.slot.peek(v), r.path)
+	case v.Ext == nil:
+		return nil
+	}
+	if x, ok := v.Ext.Extra[r.name]; ok { // a name with dots in it
+		return x
+	}
+	return follow(v.Ext.Extra[r.path[0]], r.path[1:])
+}
+
+func (r *fieldRef) peekMeta(v *table.Version) any {
+	m := r.sh.meta(v)
+	at := m.CreatedAt
+	switch r.meta {
+	case metaVersion:
+		return int64(m.Version)
+	case metaUpdatedAt:
+		at = m.UpdatedAt
+	case metaExpiresAt:
+		if at = m.ExpiresAt; at == 0 {
+			return nil
+		}
+	}
+	return at.Time()
+}
+
+// follow walks down objects by name and arrays by number.
+func follow(v any, path []string) any {
+	for _, part := range path {
+		switch x := v.(type) {
+		case map[string]any:
+			v = x[part]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i < 0 || i >= len(x) {
+				return nil
+			}
+			v = x[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}

@@ -1,0 +1,451 @@
+package table
+
+import (
+	"cmp"
+	"math/bits"
+	"sync/atomic"
+)
+
+// Cursor walks the records that a view sees along one path, a batch at a time:
+// rows in the order of insertion, or the entries of an index in the order of
+// keys. It is filled by one of its begin methods and is a value without locks or
+// a finish; the caller keeps the view's sequence pinned. One goroutine at a time.
+//
+// Batches, instead of a call for each record, let the loads of several versions
+// wait for memory at the same time, and let the caller loop over them without an
+// indirect call: about 2 ns a record in cache.
+type Cursor struct {
+	v    View
+	dir  *rowDir
+	kind cursorKind
+	back bool
+	// scan: the next cell
+	chunk, cell int
+	// index: whichever the index has
+	words walk[uint64]
+	texts walk[string]
+}
+
+type cursorKind uint8
+
+const (
+	cursorDone cursorKind = iota
+	cursorScan
+	cursorWords
+	cursorTexts
+)
+
+// Scan begins a walk over all rows, from the first or from the last.
+func (c *Cursor) Scan(v View, back bool) {
+	c.v, c.dir, c.kind, c.back = v, v.r.rows.dir.Load(), cursorScan, back
+	c.chunk, c.cell = 0, 0
+	if back {
+		c.chunk, c.cell = len(c.dir.chunks)-1, chunkRows-1
+	}
+}
+
+// ScanAfter begins a walk over the rows behind an ordinal (see View.Ordinal).
+func (c *Cursor) ScanAfter(v View, ord uint64) {
+	c.Scan(v, false)
+	row, ok := v.r.rowAfter(ord)
+	if !ok {
+		c.kind = cursorDone
+		return
+	}
+	if i := int64(row>>chunkBits) - int64(c.dir.base); i >= 0 {
+		c.chunk, c.cell = int(i), int(row&(chunkRows-1))
+	}
+}
+
+// Lookup begins a walk over the rows whose key in index i is k, in the order of
+// insertion.
+func (c *Cursor) Lookup(v View, i int, k Key) {
+	c.v, c.dir, c.back = v, v.r.rows.dir.Load(), false
+	switch x := v.r.indexes[i].(type) {
+	case *keyIndex[string]:
+		c.kind = cursorTexts
+		c.texts.lookup(x, k.Text)
+	case *keyIndex[uint64]:
+		c.kind = cursorWords
+		c.words.lookup(x, k.Word)
+	}
+}
+
+// Range begins a walk over the rows whose key in index i lies in g, in the order
+// of keys (descending if back), equal keys in the order of insertion.
+func (c *Cursor) Range(v View, i int, g Range, back bool) {
+	c.v, c.dir, c.back = v, v.r.rows.dir.Load(), back
+	switch x := v.r.indexes[i].(type) {
+	case *keyIndex[string]:
+		c.kind = cursorTexts
+		c.texts.between(x, bounds[string]{g.Lo.Text, g.Hi.Text, g.NoLo, g.NoHi}, back)
+	case *keyIndex[uint64]:
+		c.kind = cursorWords
+		c.words.between(x, bounds[uint64]{g.Lo.Word, g.Hi.Word, g.NoLo, g.NoHi}, back)
+	}
+}
+
+// SkipTo lets a walk begun by Lookup start behind an ordinal.
+func (c *Cursor) SkipTo(ord uint64) {
+	row, ok := c.v.r.rowAfter(ord)
+	switch {
+	case !ok:
+		c.kind = cursorDone
+	case c.kind == cursorTexts:
+		c.texts.from = row
+	case c.kind == cursorWords:
+		c.words.from = row
+	}
+}
+
+// And narrows a walk begun by Lookup to rows that a second index may have under
+// a key: the sets of rows are intersected word by word, before any record is
+// looked at. The caller still compares the second field. It reports false, and
+// does nothing, where the second key has no set.
+func (c *Cursor) And(i int, k Key) bool {
+	s := c.v.r.indexes[i].set(k)
+	if s == nil {
+		return false
+	}
+	also := &setProbe{tree: &s.words}
+	switch c.kind {
+	case cursorTexts:
+		also.next, c.texts.also = c.texts.also, also
+	case cursorWords:
+		also.next, c.words.also = c.words.also, also
+	}
+	return true
+}
+
+// Next fills buf with the next records and, unless rows is nil, rows with their
+// row numbers, and returns how many. It fills less than it could only at the
+// end, and returns 0 from then on.
+func (c *Cursor) Next(buf []*Version, rows []uint32) int {
+	switch c.kind {
+	case cursorScan:
+		if c.back {
+			return c.scanBack(buf, rows)
+		}
+		return c.scan(buf, rows)
+	case cursorTexts:
+		return c.texts.next(c, buf, rows)
+	case cursorWords:
+		return c.words.next(c, buf, rows)
+	}
+	return 0
+}
+
+func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
+	seq := c.v.seq
+	for ; c.chunk < len(c.dir.chunks); c.chunk, c.cell = c.chunk+1, 0 {
+		ch := c.dir.chunks[c.chunk]
+		if ch == nil {
+			continue
+		}
+		for c.cell < chunkRows {
+			room := len(buf) - n
+			if room == 0 {
+				return n
+			}
+			cells := ch[c.cell:min(c.cell+room, chunkRows)]
+			first := (c.dir.base+uint32(c.chunk))<<chunkBits + uint32(c.cell)
+			for j := range cells {
+				u := cells[j].Load()
+				if !u.plainly(seq, 0) {
+					if u = u.at(seq); u == nil {
+						continue
+					}
+				}
+				buf[n] = u
+				if rows != nil {
+					rows[n] = first + uint32(j)
+				}
+				n++
+			}
+			c.cell += len(cells)
+		}
+	}
+	return n
+}
+
+func (c *Cursor) scanBack(buf []*Version, rows []uint32) (n int) {
+	for ; c.chunk >= 0; c.chunk, c.cell = c.chunk-1, chunkRows-1 {
+		ch := c.dir.chunks[c.chunk]
+		if ch == nil {
+			continue
+		}
+		for ; c.cell >= 0; c.cell-- {
+			if n == len(buf) {
+				return n
+			}
+			if u := ch[c.cell].Load().at(c.v.seq); u != nil {
+				buf[n] = u
+				if rows != nil {
+					rows[n] = (c.dir.base+uint32(c.chunk))<<chunkBits + uint32(c.cell)
+				}
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// head is the newest version of a row, which may be newer than the directory.
+func (c *Cursor) head(row uint32) *Version {
+	if row>>chunkBits-c.dir.base >= uint32(len(c.dir.chunks)) {
+		c.dir = c.v.r.rows.dir.Load()
+	}
+	return c.dir.head(row)
+}
+
+// bounds is an interval of keys, from lo on, up to but without hi.
+type bounds[K cmp.Ordered] struct {
+	lo, hi     K
+	noLo, noHi bool
+}
+
+// walk is the part of a Cursor that stands in an index: on an entry of a leaf,
+// and within the set of rows of the entry before, if that has one.
+type walk[K cmp.Ordered] struct {
+	x    *keyIndex[K]
+	at   cursor[K]
+	b    bounds[K]
+	step int  // +1, or -1 for descending keys
+	end  int  // position in the leaf where the walk leaves it
+	last bool // the walk ends with this leaf
+
+	set   cursor[uint32] // words of the set that come next
+	inSet bool
+	key   K      // of the set
+	word  uint64 // rows left of the current word
+	base  uint32 // its first row
+	cells []atomic.Pointer[Version]
+	from  uint32 // rows of sets before this one are passed over
+	also  *setProbe
+	buf   []byte // scratch for comparing keys
+}
+
+func (w *walk[K]) lookup(x *keyIndex[K], k K) {
+	*w = walk[K]{x: x, step: 1, last: true}
+	if l, slot, ok := x.entry(k); ok {
+		w.at = cursor[K]{l: l, p: permPut(0, 0, slot)} // the entry alone
+		w.end = 1
+	}
+}
+
+func (w *walk[K]) between(x *keyIndex[K], b bounds[K], back bool) {
+	*w = walk[K]{x: x, b: b, step: 1}
+	switch {
+	case !b.noLo && !b.noHi && b.lo >= b.hi:
+		return
+	case back && b.noHi:
+		w.at = x.tree.last()
+	case back:
+		w.at = x.tree.seekBack(b.hi)
+	case b.noLo:
+		w.at = x.tree.first()
+	default:
+		w.at = x.tree.seek(b.lo)
+	}
+	if back {
+		w.step = -1
+	}
+	w.enter()
+}
+
+// enter finds where the walk leaves the leaf that it has come to.
+func (w *walk[K]) enter() {
+	l, p := w.at.l, w.at.p
+	if l == nil {
+		return
+	}
+	if w.step > 0 {
+		w.end = permLen(p)
+		if !w.b.noHi && l.keys[permAt(p, w.end-1)] >= w.b.hi {
+			w.end, _ = l.search(p, w.b.hi)
+			w.last = true
+		}
+		return
+	}
+	w.end = -1
+	if !w.b.noLo && l.keys[permAt(p, 0)] < w.b.lo {
+		w.end, _ = l.search(p, w.b.lo)
+		w.end--
+		w.last = true
+	}
+}
+
+// leave goes on to the next leaf.
+func (w *walk[K]) leave() {
+	switch {
+	case w.last:
+		w.at.l = nil
+		return
+	case w.step > 0:
+		w.at.nextLeaf()
+	default:
+		w.at.prevLeaf()
+	}
+	w.enter()
+}
+
+func (w *walk[K]) next(c *Cursor, buf []*Version, rows []uint32) (n int) {
+	for n < len(buf) {
+		switch {
+		case w.inSet:
+			n = w.rows(c, buf, rows, n)
+		case w.at.l == nil:
+			return n
+		case (w.end-w.at.i)*w.step <= 0:
+			w.leave()
+		default:
+			n = w.entries(c, buf, rows, n)
+		}
+	}
+	return n
+}
+
+// entries takes entries of one row each, up to one with a set.
+func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
+	l, p := w.at.l, w.at.p
+	var slots [leafSlots]uint8
+	k := 0
+	for ; (w.end-w.at.i)*w.step > 0 && n+k < len(buf); w.at.i += w.step {
+		slot := permAt(p, w.at.i)
+		row, s := l.resolve(slot)
+		if s != nil {
+			if k == 0 {
+				w.key, w.inSet, w.word, w.set = l.keys[slot], true, 0, s.words.seek(w.from>>6)
+				w.at.i += w.step
+			}
+			break
+		}
+		buf[n+k] = c.head(row)
+		if rows != nil {
+			rows[n+k] = row
+		}
+		slots[k] = uint8(slot)
+		k++
+	}
+	bit, seq := movedBit(w.x.pos), c.v.seq
+	m := n
+	for j := range k {
+		head := buf[n+j]
+		if !head.plainly(seq, bit) {
+			if head = w.look(head, seq, l.keys[slots[j]]); head == nil {
+				continue
+			}
+		}
+		buf[m] = head
+		if rows != nil {
+			rows[m] = rows[n+j]
+		}
+		m++
+	}
+	return m
+}
+
+// rows takes rows of a set, word by word.
+func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
+	var heads [64]*Version
+	bit, seq := movedBit(w.x.pos), c.v.seq
+	for n < len(buf) {
+		if w.word == 0 && !w.nextWord(c) {
+			w.inSet = false
+			return n
+		}
+		// The heads of all rows before a look at any: see Cursor.
+		cells, word, room, k := (*[64]atomic.Pointer[Version])(w.cells), w.word, len(buf)-n, 0
+		for ; word != 0 && k < room; word &= word - 1 {
+			heads[k&63] = cells[bits.TrailingZeros64(word)&63].Load()
+			k++
+		}
+		taken := w.word
+		w.word = word
+		for _, head := range heads[:k&127] {
+			i := uint32(bits.TrailingZeros64(taken))
+			taken &= taken - 1
+			if !head.plainly(seq, bit) {
+				if head = w.look(head, seq, w.key); head == nil {
+					continue
+				}
+			}
+			buf[n] = head
+			if rows != nil {
+				rows[n] = w.base + i
+			}
+			n++
+		}
+	}
+	return n
+}
+
+// nextWord finds the next word of the set with rows in it.
+func (w *walk[K]) nextWord(c *Cursor) bool {
+	for ; w.set.ok(); w.set.next() {
+		word := atomic.LoadUint64(&w.set.l.vals[w.set.slot()])
+		if w.set.key() == w.from>>6 {
+			word &= ^uint64(0) << (w.from & 63)
+		}
+		for s := w.also; s != nil && word != 0; s = s.next {
+			word &= s.word(w.set.key())
+		}
+		if word == 0 {
+			continue
+		}
+		w.base = w.set.key() << 6
+		i := w.base>>chunkBits - c.dir.base
+		if i >= uint32(len(c.dir.chunks)) {
+			c.dir = c.v.r.rows.dir.Load()
+			i = w.base>>chunkBits - c.dir.base
+		}
+		if i >= uint32(len(c.dir.chunks)) || c.dir.chunks[i] == nil {
+			continue // the rows are gone
+		}
+		w.cells = c.dir.chunks[i][w.base&(chunkRows-1):][:64]
+		w.word = word
+		w.set.next()
+		return true
+	}
+	return false
+}
+
+// look finds what seq sees in a row that was found under k, if it has that key.
+func (w *walk[K]) look(head *Version, seq uint64, k K) *Version {
+	if w.buf == nil && w.x.spec.Borrowed {
+		w.buf = make([]byte, 0, 128)
+	}
+	u := head.at(seq)
+	if u == nil || head.bits.Load()&movedBit(w.x.pos) != 0 && !w.x.has(u, k, w.buf) {
+		return nil
+	}
+	return u
+}
+
+// setProbe answers what words a set of rows has, for ascending questions.
+type setProbe struct {
+	tree *tree[uint32]
+	at   cursor[uint32]
+	on   bool // at is valid: it stands on the last question or behind it
+	next *setProbe
+}
+
+// probeSteps is how many entries a probe walks before it descends the tree anew.
+const probeSteps = 4
+
+func (s *setProbe) word(key uint32) uint64 {
+	for step := 0; s.on && s.at.ok() && s.at.key() < key; step++ {
+		if step == probeSteps {
+			s.on = false
+			break
+		}
+		s.at.next()
+	}
+	if !s.on {
+		s.at, s.on = s.tree.seek(key), true
+	}
+	if !s.at.ok() || s.at.key() != key {
+		return 0
+	}
+	return atomic.LoadUint64(&s.at.l.vals[s.at.slot()])
+}

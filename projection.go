@@ -1,0 +1,105 @@
+package store
+
+import (
+	"reflect"
+	"unsafe"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// selection is what Select shows of a record. The nil selection shows everything.
+type selection struct {
+	shape *shape          // with the selected fields, and the key, only
+	slots []bool          // by position: the field is shown
+	extra map[string]bool // fields outside the schema
+	meta  map[string]bool
+}
+
+// selection checks the fields of a Select.
+func (sh *shape) selection(fields []string) (*selection, error) {
+	sel := &selection{slots: make([]bool, len(sh.slots)), extra: map[string]bool{}, meta: map[string]bool{}}
+	for _, name := range fields {
+		ref, wrong := sh.field(name)
+		switch {
+		case wrong != "":
+			return nil, &QueryError{sh.bucket, name, wrong}
+		case ref.meta != "":
+			sel.meta[name] = true
+		case ref.plain():
+			sel.slots[ref.slot.pos] = true
+		case ref.slot != nil || len(ref.path) > 1:
+			return nil, &QueryError{sh.bucket, name, "cannot be selected: Select takes whole fields"}
+		default:
+			sel.extra[name] = true
+		}
+	}
+	sel.slots[sh.key] = true
+	part := *sh
+	part.only, part.slots, part.byName = sel, nil, map[string]int{}
+	for i := range sh.slots {
+		if sel.slots[i] {
+			if i == sh.key {
+				part.key = len(part.slots)
+			}
+			part.byName[sh.slots[i].name] = len(part.slots)
+			part.slots = append(part.slots, sh.slots[i])
+		}
+	}
+	sel.shape = &part
+	return sel, nil
+}
+
+func (sel *selection) showsExtra(name string) bool { return sel == nil || sel.extra[name] }
+
+func (sel *selection) hideMeta(m map[string]any) {
+	if sel == nil {
+		return
+	}
+	for _, name := range [...]string{metaVersion, metaCreatedAt, metaUpdatedAt, metaExpiresAt} {
+		if !sel.meta[name] {
+			delete(m, name)
+		}
+	}
+}
+
+// recordDecoder makes Records, whose fields are read when they are asked for.
+func recordDecoder(sh *shape) decoder[Record] {
+	return decoder[Record]{
+		make:    func(v *table.Version) Record { return Record{sh, v} },
+		project: func(sel *selection) decoder[Record] { return recordDecoder(sel.shape) },
+	}
+}
+
+// decoder makes values of T.
+func (c *codec[T]) decoder() decoder[T] {
+	return decoder[T]{make: c.value, plain: c.plain(), off: c.sh.bodyOff, project: c.project}
+}
+
+// project returns the decoder that leaves the zero value in what a selection
+// does not show.
+func (c *codec[T]) project(sel *selection) decoder[T] {
+	sh := c.sh
+	if !c.native {
+		sh = c.mine
+	}
+	var hidden []region
+	for i := range sh.slots {
+		s := &sh.slots[i]
+		if pos := c.sh.byName[s.name]; sel.slots[pos] {
+			continue
+		}
+		t := s.goType
+		if s.ptr {
+			t = reflect.PointerTo(t)
+		}
+		hidden = append(hidden, region{s.off - sh.bodyOff, t})
+	}
+	return decoder[T]{make: func(v *table.Version) T {
+		t := new(T)
+		*t = c.value(v)
+		for _, h := range hidden {
+			reflect.NewAt(h.typ, unsafe.Add(unsafe.Pointer(t), h.off)).Elem().SetZero()
+		}
+		return *t
+	}}
+}
