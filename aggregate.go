@@ -1,7 +1,7 @@
 package store
 
 import (
-	"math"
+	"slices"
 
 	"github.com/noex-go/store/internal/exactsum"
 	"github.com/noex-go/store/internal/keyenc"
@@ -48,7 +48,7 @@ func (q *Query[R]) Avg(field string) (float64, error) {
 }
 
 func (q *Query[R]) sum(field string) (sum exactsum.Sum, n int, err error) {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return sum, 0, err
 	}
@@ -57,19 +57,17 @@ func (q *Query[R]) sum(field string) (sum exactsum.Sum, n int, err error) {
 	if err != nil {
 		return sum, 0, err
 	}
-	var x exec
-	q.begin(&c.plan, view, &x)
+	x := exec{p: &q.plan, view: view}
+	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		n += ref.addTo(&sum, batch)
 	}
 	return sum, n, nil
 }
 
-// begin begins an answer in which the order matters only to what the limit lets
-// through.
-func (q *Query[R]) begin(p *plan, view table.View, x *exec) {
-	x.begin(p, view, !q.spec.limited && q.spec.offset == 0, q.spec.offset, q.spec.limit)
-}
+// unordered reports that the order does not matter, as no limit lets only some
+// of the records through.
+func (s *querySpec) unordered() bool { return !s.limited && s.offset == 0 }
 
 // numeric finds a field that can have numbers.
 func (sh *shape) numeric(name string) (fieldRef, error) {
@@ -91,15 +89,15 @@ func (r *fieldRef) addTo(sum *exactsum.Sum, batch []*table.Version) (n int) {
 		switch s.kind {
 		case memFloat:
 			var fs [batchRows]float64
-			for _, v := range batch {
-				if !s.absent(v) {
-					fs[n&(batchRows-1)] = loadFloat(s.mem(v), s.size)
-					n++
-				}
-			}
+			n = s.floats(&fs, batch)
 			sum.AddFloats(fs[:n])
 			return n
-		case memInt, memUint, memNumber:
+		case memInt, memUint:
+			var is [batchRows]int64
+			n = s.ints(&is, batch)
+			sum.AddInts(is[:n])
+			return n
+		case memNumber:
 			for _, v := range batch {
 				if !s.absent(v) {
 					addNumber(sum, s.num(v))
@@ -135,7 +133,7 @@ func (q *Query[R]) Min(field string) (value any, ok bool, err error) { return q.
 func (q *Query[R]) Max(field string) (value any, ok bool, err error) { return q.extreme(field, true) }
 
 func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return nil, false, err
 	}
@@ -147,8 +145,12 @@ func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
 	key := orderKey{ref, greatest}
 	best, ok := q.edge(view, &key)
 	if !ok {
-		var x exec
-		q.begin(&c.plan, view, &x)
+		x := exec{p: &q.plan, view: view}
+		x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
+		if ref.plain() && (ref.slot.kind == memInt || ref.slot.kind == memUint || ref.slot.kind == memFloat) {
+			value, ok := x.extreme(ref.slot, greatest)
+			return value, ok, nil
+		}
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
 			best = key.first(best, batch)
 		}
@@ -179,13 +181,12 @@ func (q *Query[R]) edge(view table.View, key *orderKey) (*table.Version, bool) {
 	}
 	o := Order{field: key.ref.name, desc: key.desc}
 	sub := q.Where(Exists(key.ref.name)).OrderBy(o)
-	c, err := sub.compile()
-	if err != nil {
+	if sub.compile() != nil {
 		return nil, false
 	}
-	var x exec
-	x.begin(&c.plan, view, false, 0, 1)
-	if x.c.served == 0 && len(c.plan.order) > 0 {
+	x := exec{p: &sub.plan, view: view}
+	x.begin(false, 0, 1)
+	if x.c.served == 0 && len(sub.plan.order) > 0 {
 		return nil, false
 	}
 	for _, v := range x.next() {
@@ -197,48 +198,40 @@ func (q *Query[R]) edge(view table.View, key *orderKey) (*table.Version, bool) {
 // indexed reports whether an index has the field.
 func (sh *shape) indexed(pos int) bool {
 	for i := range sh.indexes {
-		for _, f := range sh.indexes[i].fields {
-			if f == pos {
-				return true
-			}
+		if slices.Contains(sh.indexes[i].fields, pos) {
+			return true
 		}
 	}
 	return false
 }
 
+// extreme is the least or the greatest value of an integer or float field among
+// the records of the answer.
+func (x *exec) extreme(s *slot, greatest bool) (any, bool) {
+	e := extreme{greatest: greatest}
+	if s.kind == memFloat {
+		var fs [batchRows]float64
+		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			e.floats(fs[:s.floats(&fs, batch)])
+		}
+	} else {
+		var is [batchRows]int64
+		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			e.ints(is[:s.ints(&is, batch)])
+		}
+	}
+	return e.value(s.kind)
+}
+
 // first returns the version that comes first in the key's order, of those that
 // have the field: best, unless one of the batch comes before it.
 func (k *orderKey) first(best *table.Version, batch []*table.Version) *table.Version {
-	s := k.ref.slot
-	if k.ref.plain() && s.kind == memFloat && s.size == 8 {
-		return firstFloat(s, k.desc, best, batch)
-	}
 	for _, v := range batch {
-		if k.ref.plain() && s.absent(v) || !k.ref.plain() && k.ref.peek(v) == nil {
+		if k.ref.plain() && k.ref.slot.absent(v) || !k.ref.plain() && k.ref.peek(v) == nil {
 			continue
 		}
 		if best == nil || k.compare(v, best) < 0 {
 			best = v
-		}
-	}
-	return best
-}
-
-func firstFloat(s *slot, desc bool, best *table.Version, batch []*table.Version) *table.Version {
-	sign := 1.0
-	if desc {
-		sign = -1
-	}
-	least := math.Inf(1)
-	if best != nil {
-		least = sign * loadFloat(s.mem(best), 8)
-	}
-	for _, v := range batch {
-		if s.absent(v) {
-			continue
-		}
-		if f := sign * loadFloat(s.mem(v), 8); f < least || best == nil {
-			least, best = f, v
 		}
 	}
 	return best
@@ -265,7 +258,7 @@ func (r *fieldRef) ownForm(b []byte) any {
 // CountDistinct returns how many different values a field has; an absent one is
 // none. Numbers that are equal are one value, whatever their types.
 func (q *Query[R]) CountDistinct(field string) (int, error) {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return 0, err
 	}
@@ -275,12 +268,12 @@ func (q *Query[R]) CountDistinct(field string) (int, error) {
 		return 0, &QueryError{q.b.name, field, wrong}
 	}
 	n := 0
-	if i := q.whole(c, &ref); i >= 0 {
+	if i := q.whole(&ref); i >= 0 {
 		view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
 		return n, nil
 	}
-	var x exec
-	q.begin(&c.plan, view, &x)
+	x := exec{p: &q.plan, view: view}
+	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	seen := distinct{}
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
@@ -294,8 +287,8 @@ var everything = table.Range{NoLo: true, NoHi: true}
 
 // whole returns the index over a field alone whose counters answer for the whole
 // bucket, if that is what the query is about; else -1.
-func (q *Query[R]) whole(c *compiledQuery[R], ref *fieldRef) int {
-	if c.plan.n > 0 || c.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
+func (q *Query[R]) whole(ref *fieldRef) int {
+	if q.plan.n > 0 || q.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
 		return -1
 	}
 	for i := range q.b.shape.indexes {

@@ -27,6 +27,10 @@ var (
 	ErrLagged = errors.New("subscriber lagged behind, events were lost")
 	// ErrPattern indicates a topic pattern that can match nothing.
 	ErrPattern = errors.New("not a topic pattern")
+	// ErrQueryExists indicates that a query of that name is defined already.
+	ErrQueryExists = errors.New("query exists already")
+	// ErrQueryNotDefined indicates that there is no query of that name.
+	ErrQueryNotDefined = errors.New("query is not defined")
 	// ErrCursor indicates a cursor that is none of this query's.
 	ErrCursor     = errors.New("not a cursor of this query")
 	errOtherStore = errors.New("the handle is bound to a snapshot of another store")

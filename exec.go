@@ -49,9 +49,13 @@ const (
 	stageEnd
 )
 
-// begin chooses the path. limit is -1 for none.
-func (x *exec) begin(p *plan, v table.View, unordered bool, offset, limit int) {
-	x.p, x.view, x.skip, x.left = p, v, offset, limit
+// path is the one that was chosen.
+func (x *exec) path() *path { return x.p.path(x.c.path) }
+
+// begin chooses the path of an exec that has a plan and a view. limit is -1 for
+// none.
+func (x *exec) begin(unordered bool, offset, limit int) {
+	x.skip, x.left = offset, limit
 	x.size = batchRows
 	n := need{unordered: unordered, want: -1}
 	if limit >= 0 {
@@ -60,7 +64,7 @@ func (x *exec) begin(p *plan, v table.View, unordered bool, offset, limit int) {
 		}
 		x.size = min(max(n.want, 1), batchRows)
 	}
-	p.pick(v, n, &x.c)
+	x.c = x.p.pick(x.view, n)
 	x.rows = !x.c.exact || x.after != nil
 }
 
@@ -110,7 +114,7 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 		if n == 0 {
 			return 0
 		}
-		answered := x.c.path.answered
+		answered := x.path().answered
 		if x.nulls {
 			answered = 0
 		}
@@ -145,7 +149,7 @@ func all(n int) uint64 {
 // beside reports whether a record has no value in the index that is walked.
 func (x *exec) beside(v *table.Version) bool {
 	sh := x.p.b.shape
-	return sh.slots[sh.indexes[x.c.path.index].fields[0]].absent(v)
+	return sh.slots[sh.indexes[x.path().index].fields[0]].absent(v)
 }
 
 // raw brings candidates of the path, interval by interval.
@@ -185,7 +189,7 @@ func (x *exec) raw(buf []*table.Version, rows []uint32) int {
 
 // open goes on to the next interval of the path; false if there is none.
 func (x *exec) open() bool {
-	path := x.c.path
+	path := x.path()
 	i := x.span
 	x.span++
 	switch path.access {
@@ -214,8 +218,9 @@ func (x *exec) open() bool {
 			if x.after != nil && len(x.p.order) == 0 {
 				x.cur.SkipTo(x.after.ordinal)
 			}
-			for _, also := range x.c.also {
-				if also != nil {
+			for _, i := range x.c.also {
+				if i > 0 {
+					also := x.p.path(i - 1)
 					x.cur.And(also.index, also.span.Lo)
 				}
 			}
@@ -232,7 +237,7 @@ func (x *exec) open() bool {
 
 // read brings candidates of the interval that is open.
 func (x *exec) read(buf []*table.Version, rows []uint32) int {
-	switch path := x.c.path; {
+	switch path := x.path(); {
 	case x.nulls || path.access == accessAll || path.access == accessIndex:
 		return x.cur.Next(buf, rows)
 	case path.access == accessKey:
@@ -303,8 +308,8 @@ func (x *exec) union(path *path, buf []*table.Version, rows []uint32) int {
 
 // gather collects the candidates of a branch, with their rows.
 func (x *exec) gather(branch *plan) {
-	sub := new(exec)
-	sub.begin(branch, x.view, true, 0, -1)
+	sub := &exec{p: branch, view: x.view}
+	sub.begin(true, 0, -1)
 	sub.rows = true
 	for {
 		n := sub.matching(sub.buf[:], sub.nums[:])

@@ -118,6 +118,9 @@ func parseOperator(field, op string, v any, depth int) (Filter, error) {
 	bad := func(what string) (Filter, error) {
 		return Filter{}, &QueryError{Field: field, Message: fmt.Sprintf("cannot be filtered: %s needs %s", op, what)}
 	}
+	if p, ok := v.(placeholder); ok {
+		return parsePlaceholder(field, op, p)
+	}
 	switch op {
 	case "$eq":
 		return Eq(field, v), nil
@@ -169,6 +172,19 @@ func parseOperator(field, op string, v any, depth int) (Filter, error) {
 		return Not(f), err
 	}
 	return Filter{}, &QueryError{Field: field, Message: fmt.Sprintf("cannot be filtered: unknown operator %q", op)}
+}
+
+var operatorNames = map[string]filterOp{
+	"$eq": opEq, "$ne": opNe, "$neq": opNe, "$gt": opGt, "$gte": opGte, "$lt": opLt, "$lte": opLte, "$between": opBetween,
+	"$in": opIn, "$nin": opNotIn, "$contains": opContains, "$startsWith": opHasPrefix, "$endsWith": opHasSuffix, "$exists": opExists,
+}
+
+// parsePlaceholder reads an operator whose operand is not known yet.
+func parsePlaceholder(field, op string, p placeholder) (Filter, error) {
+	if known, ok := operatorNames[op]; ok {
+		return Filter{known, field, p}, nil
+	}
+	return Filter{}, &QueryError{Field: field, Message: fmt.Sprintf("cannot be filtered: no parameter can be the operand of %q", op)}
 }
 
 // listOf returns the elements of a slice of any type but bytes.

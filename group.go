@@ -128,7 +128,7 @@ func (g *Grouping[R]) keys() ([]fieldRef, error) {
 // aggregate reads the records once: add takes a record into the state A of its
 // group, done makes the group's value.
 func aggregate[R, A, V any](g *Grouping[R], field string, find func(*shape, string) (fieldRef, error), add func(*A, *fieldRef, *table.Version), done func(*A, *fieldRef) V) ([]Group[V], error) {
-	c, view, l, err := g.q.start()
+	view, l, err := g.q.start()
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +146,8 @@ func aggregate[R, A, V any](g *Grouping[R], field string, find func(*shape, stri
 	place := map[string]int{}
 	var names []string
 	var states []A
-	var x exec
-	g.q.begin(&c.plan, view, &x)
+	x := exec{p: &g.q.plan, view: view}
+	x.begin(g.q.spec.unordered(), g.q.spec.offset, g.q.spec.limit)
 	var buf []byte
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
@@ -191,7 +191,7 @@ func sortGroups[V any](groups []Group[V]) {
 
 // countIndexed counts by the entries of an index over the group's field.
 func (g *Grouping[R]) countIndexed() (out []Group[int], ok bool, err error) {
-	c, view, l, err := g.q.start()
+	view, l, err := g.q.start()
 	if err != nil {
 		return nil, false, err
 	}
@@ -200,7 +200,7 @@ func (g *Grouping[R]) countIndexed() (out []Group[int], ok bool, err error) {
 	if err != nil || len(keys) > 1 {
 		return nil, false, err
 	}
-	i := g.q.whole(c, &keys[0])
+	i := g.q.whole(&keys[0])
 	if i < 0 {
 		return nil, false, nil
 	}

@@ -130,16 +130,6 @@ func (p *indexPlan) single(c any) table.Key {
 	return table.Key{Text: string(appendCanonical(nil, c))}
 }
 
-// prefix returns the key that canonical values of the first fields have in an
-// index of several: a whole key, or the beginning of some.
-func (p *indexPlan) prefix(values []any) table.Key {
-	var b []byte
-	for _, c := range values {
-		b = appendCanonical(b, c)
-	}
-	return table.Key{Text: string(b)}
-}
-
 // touched returns a bit per index whose key differs between two versions.
 func (sh *shape) touched(old, v *table.Version) (m uint64) {
 	for i := range sh.indexes {

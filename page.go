@@ -42,28 +42,27 @@ func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
 	case q.spec.limited || q.spec.offset != 0:
 		return Page[R]{}, &QueryError{Bucket: q.b.name, Message: "a page has its own limit and place: a query with Limit or Offset has no pages"}
 	}
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return Page[R]{}, err
 	}
 	defer q.b.release(l)
 	var after *position
 	if cursor != "" {
-		if after, err = c.plan.locate(view, cursor); err != nil {
+		if after, err = q.plan.locate(view, cursor); err != nil {
 			return Page[R]{}, q.b.fail("page", Key{}, err)
 		}
 	}
-	return page(&c.plan, &c.dec, view, after, limit), nil
+	return page(&q.plan, &q.shown, view, after, limit), nil
 }
 
 func page[R any](p *plan, dec *decoder[R], view table.View, after *position, limit int) Page[R] {
-	var x exec
 	want := limit
 	if want++; want < 0 {
 		want = limit
 	}
-	x.after = after
-	x.begin(p, view, false, 0, want)
+	x := exec{p: p, view: view, after: after}
+	x.begin(false, 0, want)
 	var out Page[R]
 	var last *table.Version
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -96,7 +95,7 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	if opt.Limit < 1 {
 		return q.Page(opt.Limit, "")
 	}
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return Page[R]{}, err
 	}
@@ -112,7 +111,7 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	} else if after.ordinal, ok = q.b.ordinal(view, text, word); !ok {
 		return Page[R]{}, q.b.fail("page", q.b.keyOf(opt.After), ErrNotFound)
 	}
-	return page(&c.plan, &c.dec, view, after, opt.Limit), nil
+	return page(&q.plan, &q.shown, view, after, opt.Limit), nil
 }
 
 // ordinal finds the place of a key in the order of insertion.
@@ -149,7 +148,7 @@ func (a *position) compare(x *exec, v *table.Version, row uint32) int {
 // narrow leaves out of an interval of the path's index what lies before the
 // position.
 func (a *position) narrow(x *exec, span *table.Range) {
-	path := x.c.path
+	path := x.path()
 	if x.c.served == 0 {
 		return
 	}

@@ -12,10 +12,11 @@ type need struct {
 	want      int  // how many are read at most, offset included; -1: all
 }
 
-// choice is the path that an answer takes.
+// choice is the path that an answer takes. It names paths by number, so that
+// making one keeps no plan from living on its caller's stack.
 type choice struct {
-	path    *path
-	also    [2]*path // accessIndex: equalities whose rows are intersected with the path's
+	path    int      // of the plan's candidates, or one of those below
+	also    [2]int   // accessIndex: 1 + equalities whose rows are intersected with the path's; 0: none
 	back    bool     // the index is walked from its end
 	served  int      // keys of the order that the path brings already
 	exact   bool     // the path brings the whole order
@@ -25,6 +26,11 @@ type choice struct {
 }
 
 // The paths that need no candidate.
+const (
+	pathScan    = -1
+	pathNothing = -2
+)
+
 var (
 	scanPath    = path{access: accessAll}
 	nothingPath = path{access: accessNone}
@@ -48,35 +54,32 @@ const (
 
 // pick chooses the path of an answer: the one that is estimated to read and sort
 // least, by the counts that the view's indexes keep.
-func (p *plan) pick(v table.View, n need, c *choice) {
-	c.path = &scanPath
-	if p.never || n.want == 0 {
-		c.path, c.exact = &nothingPath, true
-		return
-	}
+func (p *plan) pick(v table.View, n need) choice {
 	rowOrder := n.unordered || len(p.order) == 0
-	if p.cands == 0 && rowOrder {
-		c.exact = true
-		return
+	switch {
+	case p.never || n.want == 0:
+		return choice{path: pathNothing, exact: true}
+	case p.cands == 0 && rowOrder:
+		return choice{path: pathScan, exact: true}
+	case p.cands == 1 && rowOrder && p.first.inRows():
+		return choice{path: 0, exact: true}
 	}
-	if p.cands == 1 && rowOrder && p.first.inRows() {
-		c.path, c.exact = &p.first, true
-		return
-	}
+	c := choice{path: pathScan}
 	all := v.GuessAll()
 	matches := p.guessMatches(v, all)
-	best := p.cost(v, n, c, all, matches, all)
+	best := p.cost(v, n, &c, all, matches, all)
 	for i := range p.cands {
-		other := choice{path: p.path(i)}
-		if n.unordered && other.path.ordering {
+		if n.unordered && p.path(i).ordering {
 			continue
 		}
-		rows := p.guess(v, other.path)
+		other := choice{path: i}
+		rows := p.guess(v, p.path(i))
 		if cost := p.cost(v, n, &other, all, matches, rows); cost < best {
-			best, *c = cost, other
+			best, c = cost, other
 		}
 	}
-	p.intersect(v, c, all)
+	p.intersect(v, &c, all)
+	return c
 }
 
 // inRows reports whether a path brings records in the order of insertion.
@@ -90,8 +93,8 @@ func (x *path) inRows() bool {
 func (p *plan) cost(v table.View, n need, c *choice, all, matches, rows int) float64 {
 	c.matches, c.rows = matches, rows
 	p.serve(v, n, c)
-	per := costIndexed
-	if c.path.access == accessAll {
+	per, x := costIndexed, p.path(c.path)
+	if x.access == accessAll {
 		per = 1
 	}
 	read, sorted := float64(rows), 0.0
@@ -112,12 +115,12 @@ func (p *plan) cost(v table.View, n need, c *choice, all, matches, rows int) flo
 			sorted /= 2 // groups, and perhaps not all of them
 		}
 	}
-	return read*per + sorted + costSpan*float64(len(c.path.spans)+1)
+	return read*per + sorted + costSpan*float64(len(x.spans)+1)
 }
 
 // serve finds out how much of the order a path brings.
 func (p *plan) serve(v table.View, n need, c *choice) {
-	x := c.path
+	x := p.path(c.path)
 	if n.unordered {
 		c.exact = true
 		return
@@ -265,21 +268,22 @@ const worthIntersecting = 128
 // intersect adds the equalities that thin out the candidates of an equality
 // before a record is looked at.
 func (p *plan) intersect(v table.View, c *choice, all int) {
-	if c.path.access != accessIndex || !c.path.inRows() || p.cands < 2 {
+	chosen := p.path(c.path)
+	if chosen.access != accessIndex || !chosen.inRows() || p.cands < 2 {
 		return
 	}
-	rows := p.guess(v, c.path)
+	rows := p.guess(v, chosen)
 	n := 0
 	for i := range p.cands {
 		x := p.path(i)
-		if x == c.path || !x.inRows() || x.access != accessIndex || x.answered&^c.path.answered == 0 {
+		if x == chosen || !x.inRows() || x.access != accessIndex || x.answered&^chosen.answered == 0 {
 			continue
 		}
 		if rows < worthIntersecting || n == len(c.also) {
 			return
 		}
 		if theirs := p.guess(v, x); theirs < all/2 {
-			c.also[n] = x
+			c.also[n] = i + 1
 			n++
 			rows = rows * theirs / max(all, 1)
 			c.rows = min(c.rows, rows)

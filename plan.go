@@ -19,6 +19,7 @@ type plan struct {
 	few   [4]cond // so that a small plan needs no memory of its own
 	more  []cond
 	never bool // no record can match
+	dry   bool // placeholders stand for values: the plan is only to be checked
 	order []orderKey
 	first path   // the first candidate
 	paths []path // the others
@@ -58,7 +59,7 @@ func (b *bucket) compile(p *plan, filters []Filter, order []Order) error {
 	if b.dropped.Load() {
 		return b.fail("query", Key{}, ErrBucketNotDefined)
 	}
-	k := compiler{b: b}
+	k := compiler{b: b, dry: p.dry}
 	for i := range filters {
 		if err := k.conjunction(p, &filters[i], false, 0); err != nil {
 			return err
@@ -160,8 +161,14 @@ func (p *plan) candidate(x path) {
 	}
 }
 
+// path returns a candidate, or one of the paths that need none.
 func (p *plan) path(i int) *path {
-	if i == 0 {
+	switch i {
+	case pathScan:
+		return &scanPath
+	case pathNothing:
+		return &nothingPath
+	case 0:
 		return &p.first
 	}
 	return &p.paths[i-1]

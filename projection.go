@@ -66,6 +66,7 @@ func (sel *selection) hideMeta(m map[string]any) {
 func recordDecoder(sh *shape) decoder[Record] {
 	return decoder[Record]{
 		make:    func(v *table.Version) Record { return Record{sh, v} },
+		records: sh,
 		project: func(sel *selection) decoder[Record] { return recordDecoder(sel.shape) },
 	}
 }

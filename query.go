@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync/atomic"
+	"sync"
+	"unsafe"
 
 	"github.com/noex-go/store/internal/table"
 )
@@ -20,11 +21,15 @@ import (
 // if the bucket is defined so. That order also decides among records that are
 // equal in the fields of OrderBy.
 type Query[R any] struct {
-	b        *bucket
-	at       *Snapshot
-	dec      decoder[R]
-	spec     querySpec
-	compiled atomic.Pointer[compiledQuery[R]]
+	b    *bucket
+	at   *Snapshot
+	dec  decoder[R]
+	spec querySpec
+
+	once  sync.Once // compiles into those below
+	plan  plan
+	shown decoder[R] // dec, or what Select made of it
+	err   error
 }
 
 // querySpec is what the methods of a query have said.
@@ -38,19 +43,14 @@ type querySpec struct {
 	limited   bool
 }
 
-// compiledQuery is a query that has been checked.
-type compiledQuery[R any] struct {
-	plan plan
-	dec  decoder[R]
-	err  error
-}
-
 // decoder makes results of versions.
 type decoder[R any] struct {
 	make func(*table.Version) R
 	// plain: an R lies at off, and copying it is all.
 	plain bool
 	off   uintptr
+	// records: R is Record, of this shape.
+	records *shape
 	// project returns the decoder that shows some fields only.
 	project func(sel *selection) decoder[R]
 }
@@ -95,17 +95,12 @@ func (q *Query[R]) Select(fields ...string) *Query[R] {
 }
 
 // compile checks the query, once.
-func (q *Query[R]) compile() (*compiledQuery[R], error) {
-	if c := q.compiled.Load(); c != nil {
-		return c, c.err
-	}
-	c := &compiledQuery[R]{dec: q.dec}
-	c.err = c.fill(q)
-	q.compiled.Store(c)
-	return c, c.err
+func (q *Query[R]) compile() error {
+	q.once.Do(func() { q.err = q.check() })
+	return q.err
 }
 
-func (c *compiledQuery[R]) fill(q *Query[R]) error {
+func (q *Query[R]) check() error {
 	s := &q.spec
 	switch {
 	case s.limited && s.limit < 0:
@@ -113,14 +108,15 @@ func (c *compiledQuery[R]) fill(q *Query[R]) error {
 	case s.offset < 0:
 		return &QueryError{Bucket: q.b.name, Message: fmt.Sprintf("the offset is negative: %d", s.offset)}
 	}
+	q.shown = q.dec
 	if s.selecting {
 		sel, err := q.b.shape.selection(s.fields)
 		if err != nil {
 			return err
 		}
-		c.dec = q.dec.project(sel)
+		q.shown = q.dec.project(sel)
 	}
-	return q.b.compile(&c.plan, s.filters, s.order)
+	return q.b.compile(&q.plan, s.filters, s.order)
 }
 
 // begin begins a read of the state that a handle is bound to.
@@ -142,33 +138,31 @@ func (b *bucket) begin(at *Snapshot) (table.View, lease, error) {
 }
 
 // start compiles the query and begins its read.
-func (q *Query[R]) start() (*compiledQuery[R], table.View, lease, error) {
-	c, err := q.compile()
-	if err != nil {
-		return nil, table.View{}, lease{}, err
+func (q *Query[R]) start() (table.View, lease, error) {
+	if err := q.compile(); err != nil {
+		return table.View{}, lease{}, err
 	}
-	view, l, err := q.b.begin(q.at)
-	return c, view, l, err
+	return q.b.begin(q.at)
 }
 
 // All returns the records.
 func (q *Query[R]) All() ([]R, error) {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return nil, err
 	}
 	defer q.b.release(l)
-	var x exec
-	x.begin(&c.plan, view, false, q.spec.offset, q.spec.limit)
-	return collect(&x, &c.dec, q.hint(c, &x)), nil
+	x := exec{p: &q.plan, view: view}
+	x.begin(false, q.spec.offset, q.spec.limit)
+	return collect(&x, &q.shown, q.hint(&x)), nil
 }
 
 // hint is how many records to make room for: their number where a counter has
 // it, else a small guess.
-func (q *Query[R]) hint(c *compiledQuery[R], x *exec) int {
+func (q *Query[R]) hint(x *exec) int {
 	n, exact := 0, false
-	switch path := x.c.path; {
-	case c.plan.n > 0 && (path.access != accessIndex || !path.inRows() || path.answered != all(c.plan.n)):
+	switch path := x.path(); {
+	case q.plan.n > 0 && (path.access != accessIndex || !path.inRows() || path.answered != all(q.plan.n)):
 	case path.access == accessAll || path.ordering:
 		n, exact = x.view.Counted()
 	case path.access == accessIndex:
@@ -187,9 +181,16 @@ func (q *Query[R]) hint(c *compiledQuery[R], x *exec) int {
 func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 	out := make([]R, 0, hint)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		if dec.plain {
+		switch {
+		case dec.plain:
 			for _, v := range batch {
 				out = append(out, *(*R)(at(v, dec.off)))
+			}
+			continue
+		case dec.records != nil:
+			records := (*[]Record)(unsafe.Pointer(&out))
+			for _, v := range batch {
+				*records = append(*records, Record{dec.records, v})
 			}
 			continue
 		}
@@ -204,23 +205,23 @@ func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		c, view, l, err := q.start()
+		view, l, err := q.start()
 		if err != nil {
 			var none R
 			yield(none, err)
 			return
 		}
 		defer q.b.release(l)
-		var x exec
-		x.begin(&c.plan, view, false, q.spec.offset, q.spec.limit)
+		x := exec{p: &q.plan, view: view}
+		x.begin(false, q.spec.offset, q.spec.limit)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
 			for _, v := range batch {
-				if c.dec.plain {
-					if !yield(*(*R)(at(v, c.dec.off)), nil) {
+				if q.shown.plain {
+					if !yield(*(*R)(at(v, q.shown.off)), nil) {
 						return
 					}
-				} else if !yield(c.dec.make(v), nil) {
+				} else if !yield(q.shown.make(v), nil) {
 					return
 				}
 			}
@@ -233,21 +234,21 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return err
 	}
 	defer q.b.release(l)
-	var x exec
-	x.begin(&c.plan, view, false, q.spec.offset, q.spec.limit)
+	x := exec{p: &q.plan, view: view}
+	x.begin(false, q.spec.offset, q.spec.limit)
 	x.early()
 	r := new(R)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
-			if c.dec.plain {
-				*r = *(*R)(at(v, c.dec.off))
+			if q.shown.plain {
+				*r = *(*R)(at(v, q.shown.off))
 			} else {
-				*r = c.dec.make(v)
+				*r = q.shown.make(v)
 			}
 			if !fn(r) {
 				return nil
@@ -277,7 +278,7 @@ func (q *Query[R]) all() iter.Seq[R] {
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return r, false, err
 	}
@@ -286,17 +287,17 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 	if q.spec.limit >= 0 {
 		limit = min(limit, q.spec.limit)
 	}
-	var x exec
-	x.begin(&c.plan, view, false, q.spec.offset, limit)
+	x := exec{p: &q.plan, view: view}
+	x.begin(false, q.spec.offset, limit)
 	for _, v := range x.next() {
-		return c.dec.make(v), true, nil
+		return q.shown.make(v), true, nil
 	}
 	return r, false, nil
 }
 
 // Exists reports whether there is any record.
 func (q *Query[R]) Exists() (bool, error) {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return false, err
 	}
@@ -305,20 +306,20 @@ func (q *Query[R]) Exists() (bool, error) {
 	if q.spec.limit >= 0 {
 		limit = min(limit, q.spec.limit)
 	}
-	var x exec
-	x.begin(&c.plan, view, true, q.spec.offset, limit)
+	x := exec{p: &q.plan, view: view}
+	x.begin(true, q.spec.offset, limit)
 	return len(x.next()) > 0, nil
 }
 
 // Count returns the number of records that All would return: from a counter
 // where there is no filter, or one index answers it and the state is the newest.
 func (q *Query[R]) Count() (int, error) {
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil {
 		return 0, err
 	}
 	defer q.b.release(l)
-	n := c.plan.count(view)
+	n := q.plan.count(view)
 	n = max(n-q.spec.offset, 0)
 	if q.spec.limit >= 0 {
 		n = min(n, q.spec.limit)
@@ -343,9 +344,8 @@ func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
 // count returns the number of matching records, without reading them where the
 // counters of the path's index have the answer.
 func (p *plan) count(v table.View) (n int) {
-	var c choice
-	p.pick(v, need{unordered: true, want: -1}, &c)
-	path := c.path
+	c := p.pick(v, need{unordered: true, want: -1})
+	path := p.path(c.path)
 	if path.answered == all(p.n) {
 		switch path.access {
 		case accessAll:
@@ -373,8 +373,8 @@ func countSpan(v table.View, path *path, span table.Range) int {
 // countEach reads the records, on a copy of the plan, so that the plan of a
 // count that a counter has need not be on the heap.
 func (p plan) countEach(v table.View) (n int) {
-	var x exec
-	x.begin(&p, v, true, 0, -1)
+	x := exec{p: &p, view: v}
+	x.begin(true, 0, -1)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		n += len(batch)
 	}
@@ -389,13 +389,13 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if last && q.b.def.Ordered {
 		q = q.OrderBy(Desc(q.b.def.Key))
 	}
-	c, view, l, err := q.start()
+	view, l, err := q.start()
 	if err != nil || n == 0 {
 		return nil, err
 	}
 	defer q.b.release(l)
-	var x exec
-	x.begin(&c.plan, view, false, 0, n)
+	x := exec{p: &q.plan, view: view}
+	x.begin(false, 0, n)
 	if last && !q.b.def.Ordered {
 		x.c.back = true // a scan, from the end
 	}
@@ -403,7 +403,7 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if !ok {
 		count = batchRows
 	}
-	out := collect(&x, &c.dec, min(n, count))
+	out := collect(&x, &q.shown, min(n, count))
 	if last {
 		slices.Reverse(out)
 	}

@@ -117,6 +117,8 @@ type Store struct {
 	ticking   bool          // under defMu: the ttl goroutine runs
 	snapshots atomic.Int64
 
+	queries namedQueries
+
 	fault func(*request) // tests plant a panic here; nil otherwise
 }
 
@@ -373,6 +375,7 @@ func (st *Store) Stats() Stats {
 			s.Retained[name] = h
 		}
 	}
+	s.Queries.Defined = len(st.Queries())
 	s.TTL.CheckInterval = max(st.opt.TTLInterval, 0)
 	s.Commits = Seq(st.pins.Published())
 	s.Snapshots = int(st.snapshots.Load())

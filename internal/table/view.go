@@ -193,16 +193,6 @@ func (x *keyIndex[K]) entry(k K) (*leaf[K], int, bool) {
 	return l, permAt(p, i), true
 }
 
-// see returns what the view sees of a row found under k: its version, if that
-// carries k. Only a row that ever carried another value needs the comparison.
-func (x *keyIndex[K]) see(v View, head *Version, k K, buf []byte) *Version {
-	u := head.at(v.seq)
-	if u == nil || head.bits.Load()&movedBit(x.pos) != 0 && !x.has(u, k, buf) {
-		return nil
-	}
-	return u
-}
-
 // resolve returns what an entry holds: its set, or its only row.
 func (l *leaf[K]) resolve(slot int) (uint32, *rowset) {
 	for {
