@@ -11,13 +11,21 @@ func (t *Table) Check() error {
 	used, live := 0, 0
 	pinned := t.cfg.Pins.Pinned(nil)
 	for i, c := range dir.chunks {
-		inChunk := 0
+		inChunk, dead := 0, 0
 		for j := 0; c != nil && j < chunkRows; j++ {
-			head := c[j].Load()
+			head := c.cells[j].Load()
 			if head == nil {
 				continue
 			}
-			row := (dir.base+uint32(i))<<chunkBits + uint32(j)
+			if s := c.settled.Load(); s != unsettled && (head.dead() || head.Seq()-1 >= s) {
+				return fmt.Errorf("row %d: sequence %d, dead %v, in a chunk settled at %d", row(dir, i, j), head.Seq(), head.dead(), s)
+			}
+			if head.dead() {
+				dead++
+			} else if m := head.bits.Load() & movedAll; m&^c.moved.Load() != 0 {
+				return fmt.Errorf("row %d: moved bits %b, its chunk has %b", row(dir, i, j), m, c.moved.Load())
+			}
+			row := row(dir, i, j)
 			inChunk++
 			if !head.dead() {
 				live++
@@ -40,6 +48,9 @@ func (t *Table) Check() error {
 				return fmt.Errorf("row %d: a tombstone that nobody needs", row)
 			}
 		}
+		if c != nil && dead != c.dead {
+			return fmt.Errorf("chunk %d: %d tombstones, counted %d", i, dead, c.dead)
+		}
 		if inChunk != int(r.rows.counts[i]) {
 			return fmt.Errorf("chunk %d: %d cells in use, counted %d", i, inChunk, r.rows.counts[i])
 		}
@@ -59,6 +70,11 @@ func (t *Table) Check() error {
 	return nil
 }
 
+// row is the number of a cell.
+func row(d *rowDir, chunk, cell int) uint32 {
+	return (d.base+uint32(chunk))<<chunkBits + uint32(cell)
+}
+
 func (x *keyIndex[K]) check(t *Table, d *rowDir) error {
 	type entry struct {
 		k   K
@@ -68,7 +84,7 @@ func (x *keyIndex[K]) check(t *Table, d *rowDir) error {
 	counts := map[K]int64{}
 	for i, c := range d.chunks {
 		for j := 0; c != nil && j < chunkRows; j++ {
-			head := c[j].Load()
+			head := c.cells[j].Load()
 			for v := head; v != nil; v = v.prev.Load() {
 				if v.dead() {
 					continue

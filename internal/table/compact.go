@@ -26,13 +26,14 @@ func (t *Table) rebuild() *root {
 		if c == nil {
 			continue
 		}
-		for j := range c {
-			v := c[j].Load()
+		for j := range c.cells {
+			v := c.cells[j].Load()
 			if v == nil {
 				continue
 			}
 			was := (dir.base+uint32(i))<<chunkBits + uint32(j)
 			row := r.rows.add(v)
+			r.rows.adopt(row, v)
 			r.ords = append(r.ords, old.ordinal(was))
 			r.keys.add(t.sumOf(v), row)
 			for _, x := range r.indexes {
@@ -63,6 +64,9 @@ func (t *Table) rebuild() *root {
 	for _, x := range r.indexes {
 		x.recount(t, r.rows.dir.Load())
 	}
+	if len(t.changes) == 0 {
+		r.rows.settle(t.cfg.Pins.Published())
+	}
 	t.epoch.Add(1)
 	t.root.Store(r)
 	t.epoch.Add(1)
@@ -80,8 +84,8 @@ func (t *Table) Recover() {
 		if c == nil {
 			continue
 		}
-		for j := range c {
-			v := c[j].Load()
+		for j := range c.cells {
+			v := c.cells[j].Load()
 			head := v
 			for v != nil && (v.Seq() == 0 || v.Seq() > t.cfg.Pins.Published()) {
 				v = v.prev.Load()
@@ -89,7 +93,7 @@ func (t *Table) Recover() {
 			if v != head {
 				if v != nil {
 					v.bits.Store(v.bits.Load() | movedAll)
-					c[j].Store(v)
+					c.cells[j].Store(v)
 				} else {
 					r.rows.free((dir.base+uint32(i))<<chunkBits + uint32(j))
 				}

@@ -147,23 +147,62 @@ func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
 			if room == 0 {
 				return n
 			}
-			cells := ch[c.cell:min(c.cell+room, chunkRows)]
+			cells := ch.cells[c.cell:min(c.cell+room, chunkRows)]
 			first := (c.dir.base+uint32(c.chunk))<<chunkBits + uint32(c.cell)
-			for j := range cells {
-				u := cells[j].Load()
-				if !u.plainly(seq, 0) {
-					if u = u.at(seq); u == nil {
-						continue
-					}
+			m := n
+			if s := ch.settled.Load(); s <= seq {
+				m += takeHeads(cells, buf[n:], rows, n, first)
+				if ch.settled.Load() != s {
+					m = n
 				}
-				buf[n] = u
-				if rows != nil {
-					rows[n] = first + uint32(j)
-				}
-				n++
 			}
+			if m == n {
+				m += takeSeen(cells, buf[n:], rows, n, first, seq)
+			}
+			n = m
 			c.cell += len(cells)
 		}
+	}
+	return n
+}
+
+// takeHeads takes the newest versions of cells, whatever they are, and their row
+// numbers from rows[at] on.
+func takeHeads(cells []atomic.Pointer[Version], buf []*Version, rows []uint32, at int, first uint32) (n int) {
+	buf = buf[:len(cells)]
+	if rows == nil {
+		for j := range cells {
+			if u := cells[j].Load(); u != nil {
+				buf[n] = u
+				n++
+			}
+		}
+		return n
+	}
+	for j := range cells {
+		if u := cells[j].Load(); u != nil {
+			buf[n] = u
+			rows[at+n] = first + uint32(j)
+			n++
+		}
+	}
+	return n
+}
+
+// takeSeen takes the versions that seq sees in cells.
+func takeSeen(cells []atomic.Pointer[Version], buf []*Version, rows []uint32, at int, first uint32, seq uint64) (n int) {
+	for j := range cells {
+		u := cells[j].Load()
+		if !u.plainly(seq, 0) {
+			if u = u.at(seq); u == nil {
+				continue
+			}
+		}
+		buf[n] = u
+		if rows != nil {
+			rows[at+n] = first + uint32(j)
+		}
+		n++
 	}
 	return n
 }
@@ -178,7 +217,7 @@ func (c *Cursor) scanBack(buf []*Version, rows []uint32) (n int) {
 			if n == len(buf) {
 				return n
 			}
-			if u := ch[c.cell].Load().at(c.v.seq); u != nil {
+			if u := ch.cells[c.cell].Load().at(c.v.seq); u != nil {
 				buf[n] = u
 				if rows != nil {
 					rows[n] = (c.dir.base+uint32(c.chunk))<<chunkBits + uint32(c.cell)
@@ -219,7 +258,7 @@ type walk[K cmp.Ordered] struct {
 	key   K      // of the set
 	word  uint64 // rows left of the current word
 	base  uint32 // its first row
-	cells []atomic.Pointer[Version]
+	chunk *chunk
 	from  uint32 // rows of sets before this one are passed over
 	also  *setProbe
 	buf   []byte // scratch for comparing keys
@@ -355,13 +394,21 @@ func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 			return n
 		}
 		// The heads of all rows before a look at any: see Cursor.
-		cells, word, room, k := (*[64]atomic.Pointer[Version])(w.cells), w.word, len(buf)-n, 0
-		for ; word != 0 && k < room; word &= word - 1 {
-			heads[k&63] = cells[bits.TrailingZeros64(word)&63].Load()
+		cells := (*[64]atomic.Pointer[Version])(w.chunk.cells[w.base&(chunkRows-64):])
+		settled, taken, k := w.chunk.settled.Load(), w.word, 0
+		for ; w.word != 0 && k < len(buf)-n; w.word &= w.word - 1 {
+			heads[k&63] = cells[bits.TrailingZeros64(w.word)&63].Load()
 			k++
 		}
-		taken := w.word
-		w.word = word
+		if rows == nil && settled <= seq && w.chunk.moved.Load()&bit == 0 && w.chunk.settled.Load() == settled {
+			for _, head := range heads[:k&127] {
+				if head != nil {
+					buf[n] = head
+					n++
+				}
+			}
+			continue
+		}
 		for _, head := range heads[:k&127] {
 			i := uint32(bits.TrailingZeros64(taken))
 			taken &= taken - 1
@@ -402,7 +449,7 @@ func (w *walk[K]) nextWord(c *Cursor) bool {
 		if i >= uint32(len(c.dir.chunks)) || c.dir.chunks[i] == nil {
 			continue // the rows are gone
 		}
-		w.cells = c.dir.chunks[i][w.base&(chunkRows-1):][:64]
+		w.chunk = c.dir.chunks[i]
 		w.word = word
 		w.set.next()
 		return true

@@ -3,6 +3,8 @@ package table
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -151,4 +153,80 @@ func TestGuess(t *testing.T) {
 		g := v.GuessRange(byEmail, Range{Lo: Key{Text: benchEmail(lo)}, Hi: Key{Text: benchEmail(hi)}})
 		require.InDelta(t, hi-lo, g, n/20)
 	}
+}
+
+// TestSettledChunks: the loops that do not look at headers (chunk.settled) show
+// no version that is pending, taken back, deleted, or newer than the view.
+func TestSettledChunks(t *testing.T) {
+	s := newStore()
+	const n = 200
+	id := func(i int) string { return benchEmail(i) }
+	for i := range n {
+		require.Equal(t, NoConflict, s.t.Insert(&(&rec{id: id(i), role: "a", value: 1}).Version))
+	}
+	s.commit()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			var buf [300]*Version
+			for !stop.Load() {
+				pin := s.pins.Acquire()
+				v := s.t.At(pin.Seq)
+				for _, begin := range []func(c *Cursor){
+					func(c *Cursor) { c.Scan(v, false) },
+					func(c *Cursor) { c.Lookup(v, byRole, Key{Text: "a"}) },
+				} {
+					var c Cursor
+					begin(&c)
+					k := c.Next(buf[:], nil)
+					sum := 0.0
+					for _, u := range buf[:k] {
+						if sum += of(u).value; u.Seq()-1 >= pin.Seq || u.dead() {
+							t.Errorf("at %d: a version of %d, dead %v", pin.Seq, u.Seq(), u.dead())
+							stop.Store(true)
+						}
+					}
+					if k != n || sum != n {
+						t.Errorf("at %d: %d records, sum %v", pin.Seq, k, sum)
+						stop.Store(true)
+					}
+				}
+				s.pins.Release(pin)
+			}
+		})
+	}
+	r := seedOf(t)
+	for round := 0; round < 20000 && !stop.Load(); round++ {
+		a, b := s.t.HeadText(id(r.IntN(n))), s.t.HeadText(id(r.IntN(n)))
+		if a.V == b.V {
+			continue
+		}
+		change := func(at Ref, by float64) {
+			next := of(at.V).copy()
+			next.value += by
+			require.Equal(t, NoConflict, s.t.Update(at, &next.Version, 0))
+		}
+		switch r.IntN(4) {
+		case 0: // taken back
+			change(a, 5)
+			s.t.Undo(0)
+		case 1: // a record goes and comes back, as another row
+			old := of(a.V).copy()
+			s.t.Delete(a)
+			require.Equal(t, NoConflict, s.t.Insert(&old.Version))
+			s.commit()
+		default:
+			change(a, 1)
+			change(b, -1)
+			s.commit()
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	require.NoError(t, s.t.Check())
+}
+
+func (r *rec) copy() *rec {
+	return &rec{id: r.id, email: r.email, role: r.role, age: r.age, value: r.value}
 }

@@ -10,11 +10,12 @@ import "sync/atomic"
 // One writer, any number of readers: the directory is replaced, never edited
 // in the part that is published.
 type rows struct {
-	dir    atomic.Pointer[rowDir]
-	next   uint32   // the next row number
-	counts []uint16 // per chunk of dir: cells in use
-	used   int      // cells in use
-	alloc  int      // cells that exist
+	dir     atomic.Pointer[rowDir]
+	next    uint32   // the next row number
+	counts  []uint16 // per chunk of dir: cells in use
+	used    int      // cells in use
+	alloc   int      // cells that exist
+	stirred []*chunk // in which something is pending
 }
 
 const (
@@ -22,13 +23,30 @@ const (
 	chunkRows = 1 << chunkBits
 )
 
-type (
-	chunk  [chunkRows]atomic.Pointer[Version]
-	rowDir struct {
-		base   uint32 // number of the first chunk
-		chunks []*chunk
-	}
-)
+// chunk is the cells of 1,024 rows. While nothing is pending in it and no row is
+// deleted, all its newest versions are live and published, the last of them by
+// settled: a reader that is pinned at or after settled sees just those, and need
+// not look at their headers.
+//
+// The writer stores unsettled before it stores a head, and a sequence that was
+// never there before once the commit is published. A reader loads settled, the
+// cells, and settled again: if it is still the same, no head in between was new.
+type chunk struct {
+	cells   [chunkRows]atomic.Pointer[Version]
+	settled atomic.Uint64
+	moved   atomic.Uint32 // the moved bits of all heads, and perhaps more
+
+	// Writer only.
+	pending bool // in the table's list of chunks to settle
+	dead    int  // heads that are tombstones
+}
+
+const unsettled = 1<<64 - 1
+
+type rowDir struct {
+	base   uint32 // number of the first chunk
+	chunks []*chunk
+}
 
 // cell is the cell of a row; nil if its chunk is gone.
 func (d *rowDir) cell(row uint32) *atomic.Pointer[Version] {
@@ -40,7 +58,7 @@ func (d *rowDir) cell(row uint32) *atomic.Pointer[Version] {
 	if c == nil {
 		return nil
 	}
-	return &c[row&(chunkRows-1)]
+	return &c.cells[row&(chunkRows-1)]
 }
 
 // head is the newest version in a row, nil if there is none.
@@ -63,23 +81,94 @@ func (r *rows) add(v *Version) uint32 {
 	i := row>>chunkBits - d.base
 	if i >= uint32(len(d.chunks)) {
 		// Appending writes beyond what readers of the old header can reach.
-		d = &rowDir{base: d.base, chunks: append(d.chunks, new(chunk))}
+		c := new(chunk)
+		c.settled.Store(unsettled)
+		d = &rowDir{base: d.base, chunks: append(d.chunks, c)}
 		r.counts = append(r.counts, 0)
 		r.alloc += chunkRows
 		r.dir.Store(d)
 	}
 	r.next++
-	d.chunks[i][row&(chunkRows-1)].Store(v)
+	r.stir(d.chunks[i])
+	d.chunks[i].cells[row&(chunkRows-1)].Store(v)
 	r.counts[i]++
 	r.used++
 	return row
+}
+
+// stir says that a head of a chunk is about to change.
+func (r *rows) stir(c *chunk) {
+	if !c.pending {
+		c.pending = true
+		r.stirred = append(r.stirred, c)
+		c.settled.Store(unsettled)
+	}
+}
+
+// set makes v, pending, the head of a row.
+func (r *rows) set(row uint32, v *Version) {
+	d := r.dir.Load()
+	c := d.chunks[row>>chunkBits-d.base]
+	r.stir(c)
+	if v.dead() {
+		c.dead++
+	} else if m := v.bits.Load() & movedAll; m&^c.moved.Load() != 0 {
+		c.moved.Store(c.moved.Load() | m)
+	}
+	c.cells[row&(chunkRows-1)].Store(v)
+}
+
+// adopt counts what a row that was added with its chain brings along.
+func (r *rows) adopt(row uint32, v *Version) {
+	d := r.dir.Load()
+	c := d.chunks[row>>chunkBits-d.base]
+	if v.dead() {
+		c.dead++
+		return
+	}
+	c.moved.Store(c.moved.Load() | v.bits.Load()&movedAll)
+}
+
+// restore makes v the head of a row again, instead of one that was pending.
+func (r *rows) restore(row uint32, v *Version) {
+	d := r.dir.Load()
+	c := d.chunks[row>>chunkBits-d.base]
+	cell := &c.cells[row&(chunkRows-1)]
+	if cell.Load().dead() {
+		c.dead--
+	}
+	c.moved.Store(c.moved.Load() | v.bits.Load()&movedAll)
+	cell.Store(v)
+}
+
+// settle says that all heads are published, the last ones by seq.
+func (r *rows) settle(seq uint64) {
+	for i, c := range r.stirred {
+		c.pending = false
+		if c.dead == 0 {
+			c.settled.Store(seq)
+		}
+		r.stirred[i] = nil
+	}
+	r.stirred = r.stirred[:0]
+}
+
+// bury empties the row of a tombstone that nobody sees; seq is the published
+// sequence.
+func (r *rows) bury(row uint32, seq uint64) {
+	d := r.dir.Load()
+	c := d.chunks[row>>chunkBits-d.base]
+	r.free(row)
+	if c.dead--; c.dead == 0 && !c.pending {
+		c.settled.Store(seq)
+	}
 }
 
 // free empties a row. Its number is not used again.
 func (r *rows) free(row uint32) {
 	d := r.dir.Load()
 	i := row>>chunkBits - d.base
-	d.chunks[i][row&(chunkRows-1)].Store(nil)
+	d.chunks[i].cells[row&(chunkRows-1)].Store(nil)
 	r.used--
 	r.counts[i]--
 	if r.counts[i] > 0 || r.next < (row|(chunkRows-1))+1 {

@@ -92,7 +92,7 @@ func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, plac
 	}
 	if newer.dead() && newer.prev.Load() == nil && dir.head(row) == newer {
 		r.keys.remove(t.sumOf(newer), row)
-		r.rows.free(row)
+		r.rows.bury(row, t.cfg.Pins.Published())
 	}
 }
 

@@ -338,7 +338,7 @@ func (t *Table) Update(at Ref, v *Version, touched uint64) Conflict {
 	}
 	v.prev.Store(at.V)
 	v.bits.Store(at.V.bits.Load()&movedAll | movedBits(touched))
-	dir.cell(at.row).Store(v)
+	r.rows.set(at.row, v)
 	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: touched, places: len(t.places)})
 	if touched != 0 {
 		for i, x := range r.indexes {
@@ -354,7 +354,6 @@ func (t *Table) Update(at Ref, v *Version, touched uint64) Conflict {
 // Delete puts a tombstone, pending, before the version at.
 func (t *Table) Delete(at Ref) {
 	r := t.root.Load()
-	dir := r.rows.dir.Load()
 	d := &tombstone{}
 	if t.cfg.Key.Text {
 		d.text = t.cfg.Key.text(at.V)
@@ -364,7 +363,7 @@ func (t *Table) Delete(at Ref) {
 	v := &d.Version
 	v.prev.Store(at.V)
 	v.bits.Store(flagDead | movedAll)
-	dir.cell(at.row).Store(v)
+	r.rows.set(at.row, v)
 	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: 1<<len(r.indexes) - 1, places: len(t.places)})
 	t.delta--
 	for _, x := range r.indexes {
@@ -422,7 +421,7 @@ func (t *Table) Undo(mark int) {
 			// A reader may have come through an entry of c.New: the version that
 			// comes back must be compared from now on.
 			c.Old.bits.Store(c.Old.bits.Load() | movedBits(c.touched))
-			dir.cell(c.row).Store(c.Old)
+			r.rows.restore(c.row, c.Old)
 		} else {
 			r.keys.remove(t.sumOf(c.New), c.row)
 			r.rows.free(c.row)
@@ -475,6 +474,7 @@ func (t *Table) BeginPublish() {
 func (t *Table) EndPublish(seq uint64) {
 	t.last.Store(seq)
 	t.epoch.Add(1)
+	t.root.Load().rows.settle(seq)
 }
 
 // Last is the sequence of the newest commit that touched the table.
@@ -489,7 +489,7 @@ func (t *Table) Clear() {
 	dir := r.rows.dir.Load()
 	for i, c := range dir.chunks {
 		for j := 0; c != nil && j < chunkRows; j++ {
-			if v := c[j].Load(); v != nil && !v.dead() {
+			if v := c.cells[j].Load(); v != nil && !v.dead() {
 				t.Delete(Ref{v, (dir.base+uint32(i))<<chunkBits + uint32(j)})
 			}
 		}
