@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
+	"sync/atomic"
 
 	"github.com/noex-go/store/internal/keyenc"
 	"github.com/noex-go/store/internal/table"
@@ -63,7 +64,7 @@ func page[R any](p *plan, dec *decoder[R], view table.View, after *position, lim
 	}
 	x := exec{p: p, view: view, after: after}
 	x.begin(false, 0, want)
-	var out Page[R]
+	out := Page[R]{Records: make([]R, 0, min(limit, batchRows))}
 	var last *table.Version
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
@@ -206,8 +207,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // cursor is the place behind a record.
 func (p *plan) cursor(view table.View, v *table.Version) Cursor {
-	b := []byte{cursorVersion}
-	b = binary.BigEndian.AppendUint64(b, p.fingerprint())
+	b := append(make([]byte, 0, 128), cursorVersion)
+	b = binary.BigEndian.AppendUint64(b, p.print())
 	b = binary.BigEndian.AppendUint64(b, p.b.table.ID())
 	key := p.b.shape.keyOf(v)
 	ord, _ := p.b.ordinal(view, key.text, key.word)
@@ -234,7 +235,7 @@ func (p *plan) locate(view table.View, cursor Cursor) (*position, error) {
 	if crc32.Checksum(body, castagnoli) != sum {
 		return nil, bad("it is malformed")
 	}
-	if binary.BigEndian.Uint64(body[1:]) != p.fingerprint() {
+	if binary.BigEndian.Uint64(body[1:]) != p.print() {
 		return nil, bad("it belongs to another query: the bucket, the filters and the order must be the same")
 	}
 	id := binary.BigEndian.Uint64(body[9:])
@@ -324,6 +325,16 @@ func endValue(v any, b []byte) (any, []byte, error) {
 		return nil, nil, keyenc.ErrMalformed
 	}
 	return v, b[1:], nil
+}
+
+// print is the fingerprint, which is computed once.
+func (p *plan) print() uint64 {
+	if f := atomic.LoadUint64(&p.prints); f != 0 {
+		return f
+	}
+	f := p.fingerprint()
+	atomic.StoreUint64(&p.prints, f)
+	return f
 }
 
 // fingerprint tells queries apart: equal ones have the same in every process.

@@ -64,6 +64,13 @@ func (p *plan) pick(v table.View, n need) choice {
 	case p.cands == 1 && rowOrder && p.first.inRows():
 		return choice{path: 0, exact: true}
 	}
+	if n.want >= 0 && n.want <= fewRows && !n.unordered {
+		for i := range p.cands {
+			if c, ok := p.straight(v, n, i); ok {
+				return c
+			}
+		}
+	}
 	c := choice{path: pathScan}
 	all := v.GuessAll()
 	matches := p.guessMatches(v, all)
@@ -80,6 +87,22 @@ func (p *plan) pick(v table.View, n need) choice {
 	}
 	p.intersect(v, &c, all)
 	return c
+}
+
+// fewRows is how many records a path that brings just what is asked for may read
+// without being compared with others: less than the estimates cost.
+const fewRows = 128
+
+// straight reports whether a path answers all conditions and brings the order, so
+// that it reads no record in vain.
+func (p *plan) straight(v table.View, n need, i int) (choice, bool) {
+	c, x := choice{path: i}, p.path(i)
+	if x.answered != all(p.n) || x.access != accessIndex {
+		return c, false
+	}
+	p.serve(v, n, &c)
+	c.rows, c.matches = n.want, n.want
+	return c, c.exact && c.nulls == noNulls
 }
 
 // inRows reports whether a path brings records in the order of insertion.

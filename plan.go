@@ -14,16 +14,17 @@ import (
 // decided anew for each answer, by the counts that the indexes keep (pick). A
 // plan never changes once it is compiled.
 type plan struct {
-	b     *bucket
-	n     int     // conditions, in few, or all in more
-	few   [4]cond // so that a small plan needs no memory of its own
-	more  []cond
-	never bool // no record can match
-	dry   bool // placeholders stand for values: the plan is only to be checked
-	order []orderKey
-	first path   // the first candidate
-	paths []path // the others
-	cands int
+	b      *bucket
+	n      int     // conditions, in few, or all in more
+	few    [4]cond // so that a small plan needs no memory of its own
+	more   []cond
+	never  bool // no record can match
+	dry    bool // placeholders stand for values: the plan is only to be checked
+	order  []orderKey
+	prints uint64 // atomic: the fingerprint for cursors, 0 until it is asked for
+	first  path   // the first candidate
+	paths  []path // the others
+	cands  int
 }
 
 // path is a way to candidates for the conditions: a superset of the matches.

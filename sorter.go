@@ -67,18 +67,22 @@ func (s *sorter) group(x *exec) {
 			s.finish(x)
 			return
 		}
-		s.read(x)
+		s.read(x, keep)
 	}
 }
 
-// read fills the batch.
-func (s *sorter) read(x *exec) {
+// read fills the batch. What comes behind all that is kept is left out at once,
+// unless it may begin another group.
+func (s *sorter) read(x *exec, keep int) {
 	n := x.matching(x.buf[:], x.nums[:])
 	s.batch, s.ahead, s.ended = s.batch[:0], 0, n == 0
+	full := keep > 0 && len(s.items) == keep && x.c.served == 0
 	for i, v := range x.buf[:n] {
 		it := sortItem{v: v, row: x.nums[i]}
 		if len(x.p.order) > 0 {
-			it.word = x.p.order[0].abbreviate(v)
+			if it.word = x.p.order[0].abbreviate(v); full && it.word > s.items[0].word {
+				continue
+			}
 		}
 		s.batch = append(s.batch, it)
 	}

@@ -384,24 +384,18 @@ func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	return m
 }
 
-// rows takes rows of a set, word by word.
+// rows takes rows of a set, 64 at a time.
 func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	var heads [64]*Version
-	bit, seq := movedBit(w.x.pos), c.v.seq
+	seq := c.v.seq
 	for n < len(buf) {
-		if w.word == 0 && !w.nextWord(c) {
+		k, plain := w.heads(c, &heads, rows, n, min(len(buf)-n, len(heads)))
+		if k == 0 {
 			w.inSet = false
 			return n
 		}
-		// The heads of all rows before a look at any: see Cursor.
-		cells := (*[64]atomic.Pointer[Version])(w.chunk.cells[w.base&(chunkRows-64):])
-		settled, taken, k := w.chunk.settled.Load(), w.word, 0
-		for ; w.word != 0 && k < len(buf)-n; w.word &= w.word - 1 {
-			heads[k&63] = cells[bits.TrailingZeros64(w.word)&63].Load()
-			k++
-		}
-		if rows == nil && settled <= seq && w.chunk.moved.Load()&bit == 0 && w.chunk.settled.Load() == settled {
-			for _, head := range heads[:k&127] {
+		if rows == nil && plain {
+			for _, head := range heads[:k] {
 				if head != nil {
 					buf[n] = head
 					n++
@@ -409,9 +403,9 @@ func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 			}
 			continue
 		}
-		for _, head := range heads[:k&127] {
-			i := uint32(bits.TrailingZeros64(taken))
-			taken &= taken - 1
+		bit := movedBit(w.x.pos)
+		from := n
+		for j, head := range heads[:k] {
 			if !head.plainly(seq, bit) {
 				if head = w.look(head, seq, w.key); head == nil {
 					continue
@@ -419,7 +413,7 @@ func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 			}
 			buf[n] = head
 			if rows != nil {
-				rows[n] = w.base + i
+				rows[n] = rows[from+j]
 			}
 			n++
 		}
@@ -427,20 +421,50 @@ func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	return n
 }
 
+// heads loads the newest versions of the next rows, all before any of them is
+// looked at (see Cursor), and their numbers into rows[at:]. plain reports that
+// all are what the view sees, without a look, but for those that are nil.
+func (w *walk[K]) heads(c *Cursor, heads *[64]*Version, rows []uint32, at, room int) (k int, plain bool) {
+	plain = true
+	bit := movedBit(w.x.pos)
+	for k < room {
+		if w.word == 0 && !w.nextWord(c) {
+			break
+		}
+		ch, word := w.chunk, w.word
+		cells := (*[64]atomic.Pointer[Version])(ch.cells[w.base&(chunkRows-64):])
+		settled := ch.settled.Load()
+		for ; word != 0 && k < room; word &= word - 1 {
+			i := bits.TrailingZeros64(word) & 63
+			heads[k&63] = cells[i].Load()
+			if rows != nil {
+				rows[at+k] = w.base + uint32(i)
+			}
+			k++
+		}
+		w.word = word
+		if settled > c.v.seq || ch.moved.Load()&bit != 0 || ch.settled.Load() != settled {
+			plain = false
+		}
+	}
+	return k, plain
+}
+
 // nextWord finds the next word of the set with rows in it.
 func (w *walk[K]) nextWord(c *Cursor) bool {
 	for ; w.set.ok(); w.set.next() {
-		word := atomic.LoadUint64(&w.set.l.vals[w.set.slot()])
-		if w.set.key() == w.from>>6 {
+		slot := w.set.slot()
+		key, word := w.set.l.keys[slot], atomic.LoadUint64(&w.set.l.vals[slot])
+		if key == w.from>>6 {
 			word &= ^uint64(0) << (w.from & 63)
 		}
 		for s := w.also; s != nil && word != 0; s = s.next {
-			word &= s.word(w.set.key())
+			word &= s.word(key)
 		}
 		if word == 0 {
 			continue
 		}
-		w.base = w.set.key() << 6
+		w.base = key << 6
 		i := w.base>>chunkBits - c.dir.base
 		if i >= uint32(len(c.dir.chunks)) {
 			c.dir = c.v.r.rows.dir.Load()
@@ -449,8 +473,7 @@ func (w *walk[K]) nextWord(c *Cursor) bool {
 		if i >= uint32(len(c.dir.chunks)) || c.dir.chunks[i] == nil {
 			continue // the rows are gone
 		}
-		w.chunk = c.dir.chunks[i]
-		w.word = word
+		w.chunk, w.word = c.dir.chunks[i], word
 		w.set.next()
 		return true
 	}
