@@ -1,0 +1,116 @@
+package peers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/noex-go/store"
+)
+
+// user is Record with the tags of a bucket. A conversion between the two costs
+// nothing, they differ in the tags only.
+type user struct {
+	ID    string  `store:"id,key,required"`
+	Name  string  `store:"name,required"`
+	Email string  `store:"email,unique"`
+	Role  string  `store:"role,enum=admin|user|guest,index"`
+	Age   int     `store:"age,min=0,index"`
+	Value float64 `store:"value"`
+}
+
+var background = context.Background()
+
+// ours is the store through a typed bucket. The queries are made once, as one
+// prepares the statements of SQL.
+type ours struct {
+	store  *store.Store
+	users  *store.TypedBucket[user]
+	byRole map[string]*store.Query[user]
+}
+
+func oursIndexed(string) (Engine, error) { return openOurs() }
+
+func oursKeyOnly(string) (Engine, error) {
+	return openOurs(func(d *store.Definition) {
+		d.Indexes = nil
+		email := d.Schema["email"]
+		email.Unique = false
+		d.Schema["email"] = email
+	})
+}
+
+func openOurs(adjust ...func(*store.Definition)) (Engine, error) {
+	s, err := store.Open(background, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	users, err := store.Define[user](background, s, "users", adjust...)
+	if err != nil {
+		return nil, errors.Join(err, s.Close(background))
+	}
+	o := &ours{s, users, map[string]*store.Query[user]{}}
+	for _, role := range Roles {
+		o.byRole[role] = users.Where(store.Eq("role", role))
+	}
+	return o, nil
+}
+
+func (o *ours) Close() error { return o.store.Close(background) }
+
+func (o *ours) Get(id string) (Record, bool) {
+	u, ok := o.users.Get(id)
+	return Record(u), ok
+}
+
+func (o *ours) Insert(r Record) error {
+	_, err := o.users.Insert(background, user(r))
+	return insertError(err)
+}
+
+func insertError(err error) error {
+	if taken := (*store.UniqueError)(nil); errors.As(err, &taken) && taken.Field == "id" {
+		return ErrExists
+	}
+	return err
+}
+
+func (o *ours) InsertMany(rs []Record) error {
+	us := make([]user, len(rs))
+	for i, r := range rs {
+		us[i] = user(r)
+	}
+	_, err := o.users.InsertMany(background, us)
+	return insertError(err)
+}
+
+func (o *ours) UpdateValue(id string, value float64) error {
+	return o.update(id, func(u *user) error {
+		u.Value = value
+		return nil
+	})
+}
+
+func (o *ours) UpdateIndexed(id, role string, age int) error {
+	return o.update(id, func(u *user) error {
+		u.Role, u.Age = role, age
+		return nil
+	})
+}
+
+func (o *ours) update(id string, change func(*user) error) error {
+	_, err := o.users.Update(background, id, change)
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrMissing
+	}
+	return err
+}
+
+func (o *ours) Delete(id string) error { return o.users.Delete(background, id) }
+
+func (o *ours) EachByRole(role string, fn func(*Record) bool) error {
+	return o.byRole[role].Each(func(u *user) bool { return fn((*Record)(u)) })
+}
+
+func (o *ours) CountByRole(role string) (int, error) {
+	return o.byRole[role].Count()
+}
