@@ -1,13 +1,13 @@
 // Package store is an embeddable in-memory store: named buckets of records with
-// a schema, unique, secondary and compound indexes, atomic writes, snapshots and
-// change events.
+// a schema, unique, secondary and compound indexes, atomic writes, queries over
+// paths chosen by what the indexes count, snapshots and change events.
 //
 //	s, err := store.Open(ctx, store.Options{})
 //	defer s.Close(ctx)
 //	users, err := store.Define[User](ctx, s, "users")          // schema from struct tags
 //	alice, err := users.Insert(ctx, User{Name: "Alice"})
 //	alice, ok := users.Get(alice.ID)                           // never waits for a writer
-//	admins, err := users.Where(store.Eq("role", "admin")).All() // through an index
+//	admins, err := users.Where(store.Eq("role", "admin")).OrderBy(store.Desc("age")).Limit(10).All()
 //
 // [Store.DefineBucket] makes a bucket whose schema is known at run time only;
 // every bucket can be read and written both ways, see [Typed] and [Store.Bucket].
@@ -63,9 +63,12 @@
 //   - store.go, bucket.go, typedbucket.go, record.go, errors.go: what users see
 //   - schema.go, prepare.go: what a record must be, and how it becomes one
 //   - write.go, server.go, commit.go, ttl.go: how a write happens, and who else writes
-//   - query.go, filter.go, snapshot.go, events.go: how it is read and heard of
+//   - filter.go, query.go, page.go, aggregate.go, group.go: what can be asked
+//   - condition.go, plan.go, pick.go, exec.go, sorter.go: how it is answered
+//   - snapshot.go, events.go: what was, and what happens
 //   - shape.go, layout.go, codec.go, indexplan.go: how a record lies in memory
 //   - tags.go, gotype.go, value.go, convert.go: what comes in from Go
 //   - internal/table: rows, version chains and indexes, from table.go on
-//   - internal/keyenc, internal/feed: index keys; the queue to the handlers
+//   - internal/keyenc, internal/exactsum, internal/feed: index keys; sums; the
+//     queue to the handlers
 package store
