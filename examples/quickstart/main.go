@@ -80,7 +80,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer stop()
 
-	for _, step := range []func() error{d.define, d.load, d.lookUp, d.write, d.views, d.snapshot} {
+	for _, step := range []func() error{d.define, d.load, d.lookUp, d.query, d.write, d.views, d.snapshot} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -202,6 +202,41 @@ func (d *demo) lookUp() error {
 	// What the schema cannot answer is an error, never an empty answer.
 	_, err = d.people.Count(store.Eq("rank", "admin"))
 	d.print("error: %v", err)
+	return nil
+}
+
+// query asks for an order, a page, a sum, groups, and how it was answered.
+func (d *demo) query() error {
+	d.title("query: filters, order, pages, aggregates, and the plan")
+	adults := d.people.Where(store.Or(store.Gte("age", 35), store.In("team", "research"))).OrderBy(store.Desc("age"))
+	for cursor, n := store.Cursor(""), 1; ; n++ {
+		page, err := adults.Page(2, cursor)
+		if err != nil {
+			return err
+		}
+		for _, r := range page.Records {
+			d.print("page %d: %s, %d", n, r.Get("name"), r.Get("age"))
+		}
+		if cursor = page.Next; !page.HasMore {
+			break
+		}
+	}
+	groups, err := d.people.GroupBy("team").Avg("age")
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		d.print("mean age in %v: %.1f", g.Key[0], g.Value)
+	}
+	filter, err := store.ParseFilter(map[string]any{"team": "research", "age": map[string]any{"$lt": 40}})
+	if err != nil {
+		return err
+	}
+	how, err := d.people.Where(filter).OrderBy(store.Asc("age")).Explain()
+	if err != nil {
+		return err
+	}
+	d.print("research below 40: %s %v, order by %s, %d rows touched", how.Path, how.Index, how.Order, how.TouchedRows)
 	return nil
 }
 
