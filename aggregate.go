@@ -48,16 +48,16 @@ func (q *Query[R]) Avg(field string) (float64, error) {
 }
 
 func (q *Query[R]) sum(field string) (sum exactsum.Sum, n int, err error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return sum, 0, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	ref, err := q.b.shape.numeric(field)
 	if err != nil {
 		return sum, 0, err
 	}
-	x := exec{p: &q.plan, view: view}
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		n += ref.addTo(&sum, batch)
@@ -133,11 +133,11 @@ func (q *Query[R]) Min(field string) (value any, ok bool, err error) { return q.
 func (q *Query[R]) Max(field string) (value any, ok bool, err error) { return q.extreme(field, true) }
 
 func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return nil, false, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	ref, err := q.b.shape.ordered(field)
 	if err != nil {
 		return nil, false, err
@@ -145,7 +145,7 @@ func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
 	key := orderKey{ref, greatest}
 	best, ok := q.edge(view, &key)
 	if !ok {
-		x := exec{p: &q.plan, view: view}
+		x := exec{p: &q.plan, read: rd, view: rd.view}
 		x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 		if ref.plain() && (ref.slot.kind == memInt || ref.slot.kind == memUint || ref.slot.kind == memFloat) {
 			value, ok := x.extreme(ref.slot, greatest)
@@ -184,7 +184,7 @@ func (q *Query[R]) edge(view table.View, key *orderKey) (*table.Version, bool) {
 	if sub.compile() != nil {
 		return nil, false
 	}
-	x := exec{p: &sub.plan, view: view}
+	x := exec{p: &sub.plan, read: rd, view: rd.view}
 	x.begin(false, 0, 1)
 	if x.c.served == 0 && len(sub.plan.order) > 0 {
 		return nil, false
@@ -258,11 +258,11 @@ func (r *fieldRef) ownForm(b []byte) any {
 // CountDistinct returns how many different values a field has; an absent one is
 // none. Numbers that are equal are one value, whatever their types.
 func (q *Query[R]) CountDistinct(field string) (int, error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return 0, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	ref, wrong := q.b.shape.field(field)
 	if wrong != "" {
 		return 0, &QueryError{q.b.name, field, wrong}
@@ -272,7 +272,7 @@ func (q *Query[R]) CountDistinct(field string) (int, error) {
 		view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
 		return n, nil
 	}
-	x := exec{p: &q.plan, view: view}
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	seen := distinct{}
 	for batch := x.next(); len(batch) > 0; batch = x.next() {

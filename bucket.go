@@ -104,7 +104,7 @@ func (b *bucket) lookup(key any) *table.Version {
 }
 
 // get is lookup at a snapshot, or now if there is none.
-func (b *bucket) get(at *Snapshot, key any) *table.Version {
+func (b *bucket) get(at *scope, key any) *table.Version {
 	if b.dropped.Load() {
 		return nil
 	}
@@ -114,8 +114,11 @@ func (b *bucket) get(at *Snapshot, key any) *table.Version {
 	at.use(b.store)
 	defer at.leave()
 	text, word, ok := b.shape.keyArg(key)
-	if !ok {
+	switch {
+	case !ok:
 		return nil
+	case at.tx != nil:
+		return at.tx.get(b, b.keyOf(key))
 	}
 	return b.byKey(b.table.At(at.pin.Seq), text, word)
 }
@@ -136,14 +139,15 @@ func (b *bucket) byKey(view table.View, text string, word int64) (v *table.Versi
 // committed state.
 type Bucket struct {
 	b  *bucket
-	at *Snapshot // nil: the newest state
+	at *scope // nil: the newest state
 }
 
 // Name returns the bucket's name.
 func (h *Bucket) Name() string { return h.b.name }
 
-// In binds the handle to a snapshot: it reads that state and refuses writes.
-func (h *Bucket) In(s *Snapshot) *Bucket { return &Bucket{h.b, s} }
+// In binds the handle to a snapshot, whose state it reads, refusing writes; or to
+// a transaction, in which it reads and writes.
+func (h *Bucket) In(r Reader) *Bucket { return &Bucket{h.b, r.bound()} }
 
 func (h *Bucket) record(v *table.Version) Record { return Record{h.b.shape, v} }
 
@@ -170,7 +174,7 @@ func (h *Bucket) Insert(ctx context.Context, fields Fields) (Record, error) {
 	}
 	v, err := h.b.prep.insertFields(fields, h.b.store.clock())
 	if err == nil {
-		err = h.b.insert(ctx, v)
+		err = h.b.insert(ctx, h.at, v)
 	}
 	if err != nil {
 		return Record{}, err
@@ -188,7 +192,7 @@ func (h *Bucket) InsertMany(ctx context.Context, records []Fields) ([]Record, er
 		return h.b.prep.insertFields(records[i], now)
 	})
 	if err == nil {
-		err = h.b.insertMany(ctx, vs)
+		err = h.b.insertMany(ctx, h.at, vs)
 	}
 	if err != nil {
 		return nil, err
@@ -203,7 +207,7 @@ func (h *Bucket) Update(ctx context.Context, key any, fields Fields) (Record, er
 	if err := h.b.writable("update", h.at); err != nil {
 		return Record{}, err
 	}
-	v, err := h.b.update(ctx, "update", key, func(old *table.Version) (*table.Version, error) {
+	v, err := h.b.update(ctx, h.at, "update", key, func(old *table.Version) (*table.Version, error) {
 		return h.b.prep.merge(old, fields, h.b.store.clock())
 	})
 	if err != nil {
@@ -224,7 +228,7 @@ func (h *Bucket) Upsert(ctx context.Context, fields Fields) (Record, error) {
 	}
 	// In the form that an insert gives it; if it has none, the insert says why.
 	key, _ := h.b.shape.lim.convert(h.b.shape.slots[h.b.shape.key].typ, fields[h.b.def.Key])
-	v, err := h.b.upsert(ctx, key,
+	v, err := h.b.upsert(ctx, h.at, key,
 		func() (*table.Version, error) { return h.b.prep.insertFields(fields, h.b.store.clock()) },
 		func(old *table.Version) (*table.Version, error) {
 			return h.b.prep.merge(old, fields, h.b.store.clock())
@@ -241,7 +245,7 @@ func (h *Bucket) UpdateMany(ctx context.Context, fields Fields, filters ...Filte
 	if err := h.b.writable("update", h.at); err != nil {
 		return 0, err
 	}
-	return h.b.updateMany(ctx, fields, filters)
+	return h.b.updateMany(ctx, h.at, fields, filters)
 }
 
 // Delete removes the record with the given key. Nothing there is no error.
@@ -249,7 +253,7 @@ func (h *Bucket) Delete(ctx context.Context, key any) error {
 	if err := h.b.writable("delete", h.at); err != nil {
 		return err
 	}
-	return h.b.delete(ctx, key)
+	return h.b.delete(ctx, h.at, key)
 }
 
 // DeleteMany removes every record that matches all filters, in one commit, and
@@ -258,7 +262,7 @@ func (h *Bucket) DeleteMany(ctx context.Context, filters ...Filter) (int, error)
 	if err := h.b.writable("delete", h.at); err != nil {
 		return 0, err
 	}
-	return h.b.deleteMany(ctx, filters)
+	return h.b.deleteMany(ctx, h.at, filters)
 }
 
 // Clear removes every record in one commit.
@@ -266,7 +270,7 @@ func (h *Bucket) Clear(ctx context.Context) error {
 	if err := h.b.writable("clear", h.at); err != nil {
 		return err
 	}
-	return h.b.clear(ctx)
+	return h.b.clear(ctx, h.at)
 }
 
 // Where returns a query for the records that match all filters.

@@ -18,7 +18,8 @@ import (
 //
 // This file is the only place that publishes a sequence. The commit lock is
 // held for about 50 ns and 20 ns per change, never while anything waits or
-// fails. A transaction over several buckets is the same with several tables.
+// fails. A transaction over several buckets is the same with several tables
+// (commitTx).
 
 // commitEvent is a published commit as the feed carries it: immutable.
 type commitEvent struct {
@@ -31,6 +32,15 @@ type change struct {
 	b        *bucket
 	typ      EventType
 	old, new *table.Version // one of them nil for an insert or a delete
+	ordinal  uint64         // the record's place in the order of insertion
+}
+
+// key is the key of the record.
+func (c *change) key() Key {
+	if c.new != nil {
+		return c.b.shape.keyOf(c.new)
+	}
+	return c.b.shape.keyOf(c.old)
 }
 
 // commit publishes the pending changes of a bucket's requests, one sequence for
@@ -55,23 +65,28 @@ func (st *Store) publish(t *table.Table, b *bucket, rs []*request, marks []span)
 	t.BeginPublish()
 	st.pins.Publish(seq)
 	t.EndPublish(seq)
-	if st.feed.Active() {
+	if st.heard() {
 		seq = base
 		for _, m := range marks {
 			if m.to > m.from {
 				seq++
-				st.announce(b, seq, t.Since(m.from)[:m.to-m.from])
+				ev := &commitEvent{seq: seq, changes: make([]change, 0, m.to-m.from)}
+				st.announce(ev, ev.add(b, t.Since(m.from)[:m.to-m.from]))
 			}
 		}
 	}
 }
 
-// announce hands a commit to the feed, under the commit lock.
-func (st *Store) announce(b *bucket, seq uint64, pending []table.Change) {
-	ev := &commitEvent{seq: seq, changes: make([]change, len(pending))}
+// heard reports whether anybody wants to know of a commit that was published: a
+// subscriber, or a transaction under way (see recent).
+func (st *Store) heard() bool { return st.recent.active.Load() > 0 || st.feed.Active() }
+
+// add enters the pending changes of a bucket.
+func (ev *commitEvent) add(b *bucket, pending []table.Change) feed.Touch {
 	var types uint8
-	for i, c := range pending {
-		ch := change{b: b, old: c.Old, new: c.New, typ: Updated}
+	for i := range pending {
+		c := &pending[i]
+		ch := change{b: b, old: c.Old, new: c.New, typ: Updated, ordinal: b.table.Ordinal(c)}
 		switch {
 		case c.Old == nil:
 			ch.typ = Inserted
@@ -79,7 +94,16 @@ func (st *Store) announce(b *bucket, seq uint64, pending []table.Change) {
 			ch.typ, ch.new = Deleted, nil
 		}
 		types |= 1 << ch.typ
-		ev.changes[i] = ch
+		ev.changes = append(ev.changes, ch)
 	}
-	st.feed.Append(ev, len(pending), []feed.Touch{{Bucket: b.id, Types: types}})
+	return feed.Touch{Bucket: b.id, Types: types}
+}
+
+// announce hands a commit to the feed and to the transactions under way, under
+// the commit lock.
+func (st *Store) announce(ev *commitEvent, touched ...feed.Touch) {
+	st.feed.Append(ev, len(ev.changes), touched)
+	if st.recent.active.Load() > 0 {
+		st.recent.record(ev)
+	}
 }

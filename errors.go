@@ -22,6 +22,11 @@ var (
 	ErrReadOnly = errors.New("handle is bound to a snapshot, which cannot be written")
 	// ErrSnapshotClosed indicates a read through a snapshot that was closed.
 	ErrSnapshotClosed = errors.New("snapshot is closed")
+	// ErrTxDone indicates the use of a transaction after its function returned.
+	ErrTxDone = errors.New("transaction is over")
+	// ErrTxTooLarge indicates a transaction that writes more than Options.TxRecords
+	// or Options.TxBytes.
+	ErrTxTooLarge = errors.New("transaction is too large")
 	// ErrLagged indicates that a subscriber was too slow: the events of as many
 	// commits as [Event.Missed] says were lost.
 	ErrLagged = errors.New("subscriber lagged behind, events were lost")
@@ -131,6 +136,25 @@ type UniqueError struct {
 
 func (e *UniqueError) Error() string {
 	return fmt.Sprintf("store: bucket %q has a record with this %s already: the field is unique", e.Bucket, e.Field)
+}
+
+// ConflictError indicates that another commit changed what a transaction had read
+// or was to write. The transaction left nothing behind; running it again may
+// succeed.
+type ConflictError struct {
+	Bucket string
+	Key    Key    // of the record that was changed; zero if that is not known any more
+	Field  string // one that was changed, where it was an update
+}
+
+func (e *ConflictError) Error() string {
+	switch {
+	case e.Bucket == "":
+		return "store: transaction in conflict: it is older than the recent commits that are kept"
+	case e.Field == "":
+		return fmt.Sprintf("store: transaction in conflict: a record of bucket %q was changed", e.Bucket)
+	}
+	return fmt.Sprintf("store: transaction in conflict: field %q of a record of bucket %q was changed", e.Field, e.Bucket)
 }
 
 // QueryError indicates what is wrong with a query: a filter or an order that does

@@ -22,6 +22,7 @@ const firstBatch = 16
 //	next      in the query's order, without the offset, up to the limit
 type exec struct {
 	p      *plan
+	read   reading
 	view   table.View
 	c      choice
 	after  *position // of a page; nil: from the beginning
@@ -35,6 +36,7 @@ type exec struct {
 	size   int  // of the next batch
 	sorted sorter
 	list   []sortItem // candidates of a union
+	own    *ownWrites // of the transaction that reads; nil: none
 
 	touched int // records looked at
 	buf     [batchRows]*table.Version
@@ -66,6 +68,9 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 	}
 	x.c = x.p.pick(x.view, n)
 	x.rows = !x.c.exact || x.after != nil
+	if x.read.tb != nil {
+		x.beginTx(unordered)
+	}
 }
 
 // early makes the first batches small: the caller may stop after few records.
@@ -75,13 +80,9 @@ func (x *exec) early() { x.size = min(x.size, firstBatch) }
 // until the call after.
 func (x *exec) next() []*table.Version {
 	for x.left != 0 {
-		var batch []*table.Version
-		if x.c.exact {
-			n := x.matching(x.buf[:x.size], x.nums[:x.size])
-			x.size = min(2*x.size, batchRows)
-			batch = x.buf[:n]
-		} else {
-			batch = x.sorted.next(x)
+		batch := x.stream()
+		if x.own != nil {
+			batch = x.own.mix(x, batch)
 		}
 		if len(batch) == 0 {
 			return nil
@@ -102,6 +103,16 @@ func (x *exec) next() []*table.Version {
 	return nil
 }
 
+// stream returns the next records in the query's order, offset and limit apart.
+func (x *exec) stream() []*table.Version {
+	if !x.c.exact {
+		return x.sorted.next(x)
+	}
+	n := x.matching(x.buf[:x.size], x.nums[:x.size])
+	x.size = min(2*x.size, batchRows)
+	return x.buf[:n]
+}
+
 // matching fills buf with the next records that meet all conditions, in the
 // order in which the path brings them. It returns 0 at the end only.
 func (x *exec) matching(buf []*table.Version, rows []uint32) int {
@@ -114,16 +125,21 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 		if n == 0 {
 			return 0
 		}
+		if x.own != nil {
+			if n = x.own.hide(buf[:n], rows); n == 0 {
+				continue
+			}
+		}
 		answered := x.path().answered
 		if x.nulls {
 			answered = 0
 		}
-		if x.after == nil && !x.nulls && answered == all(x.p.n) {
+		if x.after == nil && !x.nulls && x.p.answers(answered) {
 			return n
 		}
 		m := 0
 		for i, v := range buf[:n] {
-			if !x.p.test(v, answered) || x.nulls && !x.beside(v) || x.after != nil && x.after.compare(x, v, rows[i]) >= 0 {
+			if !x.p.test(v, answered) || x.nulls && !x.beside(v) || x.after != nil && x.after.compare(x.p, v, x.view.Ordinal(rows[i])) >= 0 {
 				continue
 			}
 			buf[m] = v
@@ -136,14 +152,6 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 			return m
 		}
 	}
-}
-
-// all is the set of n conditions; none is like it where there are too many.
-func all(n int) uint64 {
-	if n > 63 {
-		return 1<<64 - 1
-	}
-	return 1<<uint(n) - 1
 }
 
 // beside reports whether a record has no value in the index that is walked.
@@ -308,7 +316,7 @@ func (x *exec) union(path *path, buf []*table.Version, rows []uint32) int {
 
 // gather collects the candidates of a branch, with their rows.
 func (x *exec) gather(branch *plan) {
-	sub := &exec{p: branch, view: x.view}
+	sub := &exec{p: branch, view: x.view, own: x.own}
 	sub.begin(true, 0, -1)
 	sub.rows = true
 	for {

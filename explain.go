@@ -35,12 +35,12 @@ type Explanation struct {
 // Explain answers the query as All does and says how. The text of the result is
 // for people; its form may change.
 func (q *Query[R]) Explain() (Explanation, error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return Explanation{}, err
 	}
-	defer q.b.release(l)
-	x := exec{p: &q.plan, view: view}
+	defer rd.end()
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
 	e := q.plan.explain(&x)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {

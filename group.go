@@ -128,11 +128,11 @@ func (g *Grouping[R]) keys() ([]fieldRef, error) {
 // aggregate reads the records once: add takes a record into the state A of its
 // group, done makes the group's value.
 func aggregate[R, A, V any](g *Grouping[R], field string, find func(*shape, string) (fieldRef, error), add func(*A, *fieldRef, *table.Version), done func(*A, *fieldRef) V) ([]Group[V], error) {
-	view, l, err := g.q.start()
+	rd, err := g.q.start()
 	if err != nil {
 		return nil, err
 	}
-	defer g.q.b.release(l)
+	defer rd.end()
 	keys, err := g.keys()
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func aggregate[R, A, V any](g *Grouping[R], field string, find func(*shape, stri
 	place := map[string]int{}
 	var names []string
 	var states []A
-	x := exec{p: &g.q.plan, view: view}
+	x := exec{p: &g.q.plan, read: rd, view: rd.view}
 	x.begin(g.q.spec.unordered(), g.q.spec.offset, g.q.spec.limit)
 	var buf []byte
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -191,11 +191,11 @@ func sortGroups[V any](groups []Group[V]) {
 
 // countIndexed counts by the entries of an index over the group's field.
 func (g *Grouping[R]) countIndexed() (out []Group[int], ok bool, err error) {
-	view, l, err := g.q.start()
+	rd, err := g.q.start()
 	if err != nil {
 		return nil, false, err
 	}
-	defer g.q.b.release(l)
+	defer rd.end()
 	keys, err := g.keys()
 	if err != nil || len(keys) > 1 {
 		return nil, false, err

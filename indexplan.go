@@ -130,6 +130,16 @@ func (p *indexPlan) single(c any) table.Key {
 	return table.Key{Text: string(appendCanonical(nil, c))}
 }
 
+// keyOf returns the key that a version has in the index; false if it has none.
+func (p *indexPlan) keyOf(v *table.Version) (table.Key, bool) {
+	if p.spec.Word != nil {
+		w, ok := p.spec.Word(v)
+		return table.Key{Word: w}, ok
+	}
+	text, ok := p.spec.Text(v, nil)
+	return table.Key{Text: text}, ok // built in memory of its own, if at all
+}
+
 // touched returns a bit per index whose key differs between two versions.
 func (sh *shape) touched(old, v *table.Version) (m uint64) {
 	for i := range sh.indexes {

@@ -43,11 +43,11 @@ func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
 	case q.spec.limited || q.spec.offset != 0:
 		return Page[R]{}, &QueryError{Bucket: q.b.name, Message: "a page has its own limit and place: a query with Limit or Offset has no pages"}
 	}
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return Page[R]{}, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	var after *position
 	if cursor != "" {
 		if after, err = q.plan.locate(view, cursor); err != nil {
@@ -96,11 +96,11 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	if opt.Limit < 1 {
 		return q.Page(opt.Limit, "")
 	}
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return Page[R]{}, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	sh := q.b.shape
 	text, word, ok := sh.keyArg(opt.After)
 	if !ok {
@@ -134,16 +134,16 @@ type position struct {
 }
 
 // compare orders the position and a record.
-func (a *position) compare(x *exec, v *table.Version, row uint32) int {
+func (a *position) compare(p *plan, v *table.Version, ordinal uint64) int {
 	for i, want := range a.values {
-		if c := x.p.order[i].compareTo(v, want); c != 0 {
+		if c := p.order[i].compareTo(v, want); c != 0 {
 			return -c
 		}
 	}
-	if x.p.b.def.Ordered {
+	if p.b.def.Ordered {
 		return 0
 	}
-	return cmp.Compare(a.ordinal, x.view.Ordinal(row))
+	return cmp.Compare(a.ordinal, ordinal)
 }
 
 // narrow leaves out of an interval of the path's index what lies before the

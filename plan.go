@@ -151,6 +151,9 @@ func (p *plan) test(v *table.Version, answered uint64) bool {
 	return true
 }
 
+// answers reports whether a set has all conditions.
+func (p *plan) answers(set uint64) bool { return p.n < 64 && set == 1<<uint(p.n)-1 }
+
 // answered is the set of one condition; those from the 64th on are always tested.
 func answered(i int) uint64 { return 1 << uint(i) }
 

@@ -55,7 +55,7 @@ type decoder[R any] struct {
 	project func(sel *selection) decoder[R]
 }
 
-func newQuery[R any](b *bucket, at *Snapshot, dec decoder[R], filters []Filter) *Query[R] {
+func newQuery[R any](b *bucket, at *scope, dec decoder[R], filters []Filter) *Query[R] {
 	return &Query[R]{b: b, at: at, dec: dec, spec: querySpec{filters: filters, limit: -1}}
 }
 
@@ -119,40 +119,58 @@ func (q *Query[R]) check() error {
 	return q.b.compile(&q.plan, s.filters, s.order)
 }
 
+// reading is a read under way: the state that it sees, pinned, and, in a
+// transaction, what it reads through and notes.
+type reading struct {
+	b     *bucket
+	view  table.View
+	lease lease
+	tb    *txBucket // nil outside of a transaction
+}
+
 // begin begins a read of the state that a handle is bound to.
-func (b *bucket) begin(at *Snapshot) (table.View, lease, error) {
+func (b *bucket) begin(at *scope) (reading, error) {
 	if b.dropped.Load() {
-		return table.View{}, lease{}, b.fail("query", Key{}, ErrBucketNotDefined)
+		return reading{}, b.fail("query", Key{}, ErrBucketNotDefined)
 	}
 	if at == nil {
 		l := b.acquire()
-		return b.table.At(l.pin.Seq), l, nil
+		return reading{b: b, view: b.table.At(l.pin.Seq), lease: l}, nil
 	}
 	if at.store != b.store {
-		return table.View{}, lease{}, b.fail("query", Key{}, errOtherStore)
+		return reading{}, b.fail("query", Key{}, errOtherStore)
 	}
 	if !at.enter() {
-		return table.View{}, lease{}, b.fail("query", Key{}, ErrSnapshotClosed)
+		if at.tx != nil {
+			return reading{}, b.fail("query", Key{}, ErrTxDone)
+		}
+		return reading{}, b.fail("query", Key{}, ErrSnapshotClosed)
 	}
-	return b.table.At(at.pin.Seq), lease{snap: at.hold}, nil
+	r := reading{b: b, view: b.table.At(at.pin.Seq), lease: lease{snap: at.hold}}
+	if at.tx != nil {
+		r.tb = at.tx.in(b)
+	}
+	return r, nil
 }
 
+func (r *reading) end() { r.b.release(r.lease) }
+
 // start compiles the query and begins its read.
-func (q *Query[R]) start() (table.View, lease, error) {
+func (q *Query[R]) start() (reading, error) {
 	if err := q.compile(); err != nil {
-		return table.View{}, lease{}, err
+		return reading{}, err
 	}
 	return q.b.begin(q.at)
 }
 
 // All returns the records.
 func (q *Query[R]) All() ([]R, error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return nil, err
 	}
-	defer q.b.release(l)
-	x := exec{p: &q.plan, view: view}
+	defer rd.end()
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
 	return collect(&x, &q.shown, q.hint(&x)), nil
 }
@@ -162,7 +180,7 @@ func (q *Query[R]) All() ([]R, error) {
 func (q *Query[R]) hint(x *exec) int {
 	n, exact := 0, false
 	switch path := x.path(); {
-	case q.plan.n > 0 && (path.access != accessIndex || !path.inRows() || path.answered != all(q.plan.n)):
+	case q.plan.n > 0 && (path.access != accessIndex || !path.inRows() || !q.plan.answers(path.answered)):
 	case path.access == accessAll || path.ordering:
 		n, exact = x.view.Counted()
 	case path.access == accessIndex:
@@ -205,14 +223,14 @@ func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		view, l, err := q.start()
+		rd, err := q.start()
 		if err != nil {
 			var none R
 			yield(none, err)
 			return
 		}
-		defer q.b.release(l)
-		x := exec{p: &q.plan, view: view}
+		defer rd.end()
+		x := exec{p: &q.plan, read: rd, view: rd.view}
 		x.begin(false, q.spec.offset, q.spec.limit)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -234,12 +252,12 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return err
 	}
-	defer q.b.release(l)
-	x := exec{p: &q.plan, view: view}
+	defer rd.end()
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.early()
 	r := new(R)
@@ -278,16 +296,16 @@ func (q *Query[R]) all() iter.Seq[R] {
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return r, false, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	limit := 1
 	if q.spec.limit >= 0 {
 		limit = min(limit, q.spec.limit)
 	}
-	x := exec{p: &q.plan, view: view}
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(false, q.spec.offset, limit)
 	for _, v := range x.next() {
 		return q.shown.make(v), true, nil
@@ -297,16 +315,16 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 
 // Exists reports whether there is any record.
 func (q *Query[R]) Exists() (bool, error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return false, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	limit := 1
 	if q.spec.limit >= 0 {
 		limit = min(limit, q.spec.limit)
 	}
-	x := exec{p: &q.plan, view: view}
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(true, q.spec.offset, limit)
 	return len(x.next()) > 0, nil
 }
@@ -314,11 +332,11 @@ func (q *Query[R]) Exists() (bool, error) {
 // Count returns the number of records that All would return: from a counter
 // where there is no filter, or one index answers it and the state is the newest.
 func (q *Query[R]) Count() (int, error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return 0, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	n := q.plan.count(view)
 	n = max(n-q.spec.offset, 0)
 	if q.spec.limit >= 0 {
@@ -328,16 +346,16 @@ func (q *Query[R]) Count() (int, error) {
 }
 
 // count is Query.Count without making a query.
-func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
+func (b *bucket) count(at *scope, filters []Filter) (int, error) {
 	var p plan
 	if err := b.compile(&p, filters, nil); err != nil {
 		return 0, err
 	}
-	view, l, err := b.begin(at)
+	rd, err := b.begin(at)
 	if err != nil {
 		return 0, err
 	}
-	defer b.release(l)
+	defer rd.end()
 	return p.count(view), nil
 }
 
@@ -346,7 +364,7 @@ func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
 func (p *plan) count(v table.View) (n int) {
 	c := p.pick(v, need{unordered: true, want: -1})
 	path := p.path(c.path)
-	if path.answered == all(p.n) {
+	if p.answers(path.answered) {
 		switch path.access {
 		case accessAll:
 			return v.Count()
@@ -389,12 +407,12 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if last && q.b.def.Ordered {
 		q = q.OrderBy(Desc(q.b.def.Key))
 	}
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	defer q.b.release(l)
-	x := exec{p: &q.plan, view: view}
+	defer rd.end()
+	x := exec{p: &q.plan, read: rd, view: rd.view}
 	x.begin(false, 0, n)
 	if last && !q.b.def.Ordered {
 		x.c.back = true // a scan, from the end

@@ -2,7 +2,9 @@ package store
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/noex-go/store/internal/table"
 )
@@ -15,9 +17,23 @@ import (
 // that is changed or deleted, the one version that it sees, however often the
 // record is changed: at most as much as the store held when it was taken.
 type Snapshot struct {
-	*hold
+	scope
 	cleanup runtime.Cleanup
 }
+
+// Reader is what a handle can be bound to by In: a [Snapshot] or a [Tx].
+type Reader interface {
+	bound() *scope
+}
+
+// scope is the state that a bound handle reads, and for a transaction the writes
+// that it reads through.
+type scope struct {
+	*hold
+	tx *Tx // nil for a snapshot
+}
+
+func (s *scope) bound() *scope { return s }
 
 // hold is a pinned sequence and those who read at it: the snapshot itself, until
 // it is closed, and the reads that began before. The last one lets it go.
@@ -26,16 +42,69 @@ type hold struct {
 	pin    table.Pin
 	closed atomic.Bool
 	refs   atomic.Int64
+
+	began      time.Time // by the process's own clock
+	prev, next *hold     // among those that are open, under Store.holds.mu
+}
+
+// holds is the states that snapshots and transactions hold, the oldest first.
+type holds struct {
+	mu          sync.Mutex // protects the list
+	first, last *hold
+}
+
+func (l *holds) add(h *hold) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h.began, h.prev = time.Now(), l.last
+	if l.last != nil {
+		l.last.next = h
+	} else {
+		l.first = h
+	}
+	l.last = h
+}
+
+func (l *holds) remove(h *hold) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h.prev != nil {
+		h.prev.next = h.next
+	} else {
+		l.first = h.next
+	}
+	if h.next != nil {
+		h.next.prev = h.prev
+	} else {
+		l.last = h.prev
+	}
+}
+
+// age is how long the oldest has been open.
+func (l *holds) age() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.first == nil {
+		return 0
+	}
+	return time.Since(l.first.began)
+}
+
+// hold holds the state that a pin shows.
+func (st *Store) hold(pin table.Pin) *hold {
+	h := &hold{store: st, pin: pin}
+	h.refs.Store(1)
+	st.holds.add(h)
+	return h
 }
 
 // Snapshot takes a snapshot of the newest committed state. Close it when done.
 func (st *Store) Snapshot() *Snapshot {
-	h := &hold{store: st, pin: st.pins.AcquireLong()}
-	h.refs.Store(1)
+	h := st.hold(st.pins.AcquireLong())
 	st.snapshots.Add(1)
-	s := &Snapshot{hold: h}
+	s := &Snapshot{scope: scope{hold: h}}
 	// A snapshot that is forgotten does not hold on to old versions for ever.
-	s.cleanup = runtime.AddCleanup(s, (*hold).close, h)
+	s.cleanup = runtime.AddCleanup(s, (*hold).closeSnapshot, h)
 	return s
 }
 
@@ -46,15 +115,23 @@ func (s *Snapshot) Seq() Seq { return Seq(s.pin.Seq) }
 // is idempotent.
 func (s *Snapshot) Close() {
 	s.cleanup.Stop()
-	s.close()
+	s.closeSnapshot()
 }
 
-func (h *hold) close() {
-	if h.closed.Swap(true) {
-		return
+func (h *hold) closeSnapshot() {
+	if h.close() {
+		h.store.snapshots.Add(-1)
 	}
-	h.store.snapshots.Add(-1)
+}
+
+// close refuses further reads. It reports false if that was done already.
+func (h *hold) close() bool {
+	if h.closed.Swap(true) {
+		return false
+	}
+	h.store.holds.remove(h)
 	h.leave()
+	return true
 }
 
 // enter begins a read; false if the snapshot is closed.
@@ -84,13 +161,17 @@ func (h *hold) leave() {
 }
 
 // use is enter for reads without an error result: it panics if the snapshot is
-// closed, or of another store than the bucket's.
-func (s *Snapshot) use(of *Store) {
+// closed or the transaction over, or of another store than the bucket's.
+func (s *scope) use(of *Store) {
+	what := "Snapshot"
+	if s.tx != nil {
+		what = "transaction"
+	}
 	if s.store != of {
-		panic("store: read through a Snapshot of another store")
+		panic("store: read through a " + what + " of another store")
 	}
 	if !s.enter() {
-		panic("store: read through a closed Snapshot")
+		panic("store: read through a closed " + what)
 	}
 }
 

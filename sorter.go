@@ -39,7 +39,7 @@ func (s *sorter) next(x *exec) []*table.Version {
 	}
 	n := min(len(x.buf), len(s.items)-s.out)
 	for i := range n {
-		x.buf[i] = s.items[s.out+i].v
+		x.buf[i], x.nums[i] = s.items[s.out+i].v, s.items[s.out+i].row
 	}
 	s.out += n
 	return x.buf[:n]

@@ -39,6 +39,18 @@ type Options struct {
 	// EventBufferChanges bounds the same buffer by the changes in those commits,
 	// but for the newest commit. Default 1,048,576.
 	EventBufferChanges int
+	// TxRecords bounds the records that one transaction writes. Default 100,000;
+	// negative: no bound.
+	TxRecords int
+	// TxBytes bounds their estimated bytes. Default 256 MiB; negative: no bound.
+	TxBytes int
+	// RecentCommits bounds the commits that are kept to check the transactions
+	// under way against; one that is older than they reach is in conflict. Default
+	// 16,384.
+	RecentCommits int
+	// RecentBytes bounds the same by the estimated bytes of their records. Default
+	// 64 MiB.
+	RecentBytes int
 	// TTLInterval is how often expired records are deleted. Default 1 s; negative:
 	// only by PurgeTTL.
 	TTLInterval time.Duration
@@ -64,6 +76,10 @@ func (o Options) withDefaults() Options {
 	}
 	o.MaxDepth = orDefault(o.MaxDepth, 64, math.MaxInt32)
 	o.MaxValueBytes = orDefault(o.MaxValueBytes, 16<<20, math.MaxInt)
+	o.TxRecords = orDefault(o.TxRecords, 100_000, math.MaxInt)
+	o.TxBytes = orDefault(o.TxBytes, 256<<20, math.MaxInt)
+	o.RecentCommits = orDefault(o.RecentCommits, 16_384, 1<<20)
+	o.RecentBytes = orDefault(o.RecentBytes, 64<<20, math.MaxInt)
 	o.EventBuffer = orDefault(o.EventBuffer, 4096, 1<<20)
 	o.EventBufferChanges = orDefault(o.EventBufferChanges, 1<<20, math.MaxInt)
 	return o
@@ -104,6 +120,8 @@ type Store struct {
 	clock   func() time.Time
 
 	commitMu sync.Mutex // orders publications: see commit.go
+	recent   recent     // under commitMu
+	tx       txCounts
 
 	defMu    sync.Mutex // one definition at a time; who starts a goroutine holds it
 	topicMu  sync.Mutex
@@ -116,6 +134,7 @@ type Store struct {
 	cutOff    sync.Once     // closes closing
 	ticking   bool          // under defMu: the ttl goroutine runs
 	snapshots atomic.Int64
+	holds     holds
 
 	queries namedQueries
 
@@ -130,6 +149,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	}
 	st := &Store{opt: opt.withDefaults(), pins: table.NewPins(0), topicIDs: map[string]uint32{}, done: make(chan struct{}), closing: make(chan struct{})}
 	st.clock = st.opt.Clock
+	st.recent.maxCommits, st.recent.maxBytes = st.opt.RecentCommits, st.opt.RecentBytes
 	st.feed = feed.New[*commitEvent](st.opt.EventBuffer, st.opt.EventBufferChanges)
 	st.workers = feed.NewGroup(func(name string, p any, stack []byte) {
 		st.report(name, &PanicError{Value: p, Stack: stack})
@@ -318,6 +338,15 @@ type Stats struct {
 	Restarts map[string]int64 // bucket servers that died and were replaced; only those that did
 	Retained map[string]int   // superseded versions that open snapshots keep; only where there are any
 	Commits  Seq              // the sequence of the newest commit
+	// Transactions that committed, those that were in conflict, and those of them
+	// that were run again; and how many are under way.
+	Transactions struct {
+		Commits, Conflicts, Retries int64
+		Active                      int
+	}
+	// OldestSnapshot is how long ago the oldest state was taken that a snapshot or
+	// a transaction still reads.
+	OldestSnapshot time.Duration
 	// Snapshots is the number of open snapshots, Subscriptions that of event
 	// handlers, and Lag how many commits the slowest of them is behind.
 	Snapshots     int
@@ -379,6 +408,9 @@ func (st *Store) Stats() Stats {
 	s.TTL.CheckInterval = max(st.opt.TTLInterval, 0)
 	s.Commits = Seq(st.pins.Published())
 	s.Snapshots = int(st.snapshots.Load())
+	s.OldestSnapshot = st.holds.age()
+	s.Transactions.Commits, s.Transactions.Conflicts = st.tx.commits.Load(), st.tx.conflicts.Load()
+	s.Transactions.Retries, s.Transactions.Active = st.tx.retries.Load(), int(st.recent.active.Load())
 	s.Subscriptions, s.Lag = st.feed.Lag()
 	return s
 }
@@ -397,29 +429,35 @@ func (b *bucket) estimate(view table.View, n int) int64 {
 	c.Scan(view, false)
 	seen, sum := c.Next(buf[:], nil), 0
 	for _, v := range buf[:seen] {
-		sum += int(b.shape.typ.Size()) + 8
-		for i := range b.shape.slots {
-			s := &b.shape.slots[i]
-			if s.absent(v) {
-				continue
-			}
-			switch s.kind {
-			case memString:
-				sum += (len(*(*string)(s.mem(v))) + 7) &^ 7
-			case memBytes, memAny, memRef:
-				sum += sizeOf(s.peek(v))
-			}
-		}
-		if v.Ext != nil {
-			for k, x := range v.Ext.Extra {
-				sum += len(k) + 24 + sizeOf(x)
-			}
-		}
+		sum += b.sizeOf(v)
 	}
 	if seen == 0 {
 		return 0
 	}
 	return int64(n) * int64(sum/seen+16+24*len(b.shape.indexes))
+}
+
+// sizeOf estimates the bytes of a record, without what indexes take.
+func (b *bucket) sizeOf(v *table.Version) int {
+	sum := int(b.shape.typ.Size()) + 8
+	for i := range b.shape.slots {
+		s := &b.shape.slots[i]
+		if s.absent(v) {
+			continue
+		}
+		switch s.kind {
+		case memString:
+			sum += (len(*(*string)(s.mem(v))) + 7) &^ 7
+		case memBytes, memAny, memRef:
+			sum += sizeOf(s.peek(v))
+		}
+	}
+	if v.Ext != nil {
+		for k, x := range v.Ext.Extra {
+			sum += len(k) + 24 + sizeOf(x)
+		}
+	}
+	return sum
 }
 
 // Settle waits until every handler has handled the events of every commit

@@ -16,7 +16,7 @@ import (
 // each sees one committed state.
 type TypedBucket[T any] struct {
 	b  *bucket
-	at *Snapshot
+	at *scope
 	c  *codec[T]
 }
 
@@ -88,8 +88,11 @@ func Typed[T any](s *Store, name string) (*TypedBucket[T], error) {
 // Name returns the bucket's name.
 func (h *TypedBucket[T]) Name() string { return h.b.name }
 
-// In binds the handle to a snapshot: it reads that state and refuses writes.
-func (h *TypedBucket[T]) In(s *Snapshot) *TypedBucket[T] { return &TypedBucket[T]{h.b, s, h.c} }
+// In binds the handle to a snapshot, whose state it reads, refusing writes; or to
+// a transaction, in which it reads and writes.
+func (h *TypedBucket[T]) In(r Reader) *TypedBucket[T] {
+	return &TypedBucket[T]{h.b, r.bound(), h.c}
+}
 
 // Dynamic returns the dynamic handle to the same bucket.
 func (h *TypedBucket[T]) Dynamic() *Bucket { return &Bucket{h.b, h.at} }
@@ -133,7 +136,7 @@ func (h *TypedBucket[T]) Insert(ctx context.Context, t T) (T, error) {
 	}
 	v, err := h.prepare(&t, h.b.store.clock())
 	if err == nil {
-		err = h.b.insert(ctx, v)
+		err = h.b.insert(ctx, h.at, v)
 	}
 	if err != nil {
 		return none, err
@@ -151,7 +154,7 @@ func (h *TypedBucket[T]) InsertMany(ctx context.Context, records []T) ([]T, erro
 		return h.prepare(&records[i], now)
 	})
 	if err == nil {
-		err = h.b.insertMany(ctx, vs)
+		err = h.b.insertMany(ctx, h.at, vs)
 	}
 	if err != nil {
 		return nil, err
@@ -173,7 +176,7 @@ func (h *TypedBucket[T]) Update(ctx context.Context, key any, fn func(*T) error)
 	if err := h.b.writable("update", h.at); err != nil {
 		return none, err
 	}
-	v, err := h.b.update(ctx, "update", key, func(old *table.Version) (*table.Version, error) {
+	v, err := h.b.update(ctx, h.at, "update", key, func(old *table.Version) (*table.Version, error) {
 		t := h.c.value(old)
 		if err := contain(fn, &t); err != nil {
 			return nil, err
@@ -213,7 +216,7 @@ func (h *TypedBucket[T]) Upsert(ctx context.Context, t T) (T, error) {
 	if err := h.b.writable("upsert", h.at); err != nil {
 		return none, err
 	}
-	v, err := h.b.upsert(ctx, h.c.key(&t),
+	v, err := h.b.upsert(ctx, h.at, h.c.key(&t),
 		func() (*table.Version, error) { return h.prepare(&t, h.b.store.clock()) },
 		func(old *table.Version) (*table.Version, error) { return h.prepareNext(&t, old) })
 	if err != nil {
@@ -233,7 +236,7 @@ func (h *TypedBucket[T]) Delete(ctx context.Context, key any) error {
 	if err := h.b.writable("delete", h.at); err != nil {
 		return err
 	}
-	return h.b.delete(ctx, key)
+	return h.b.delete(ctx, h.at, key)
 }
 
 // DeleteMany removes every record that matches all filters, in one commit, and

@@ -11,12 +11,17 @@ import (
 )
 
 // Writes as dynamic and typed handles share them: from prepared records to
-// requests of the bucket's server.
+// requests of the bucket's server, or to the write set of the transaction that
+// the handle is bound to.
 
-func (b *bucket) writable(op string, at *Snapshot) error {
+func (b *bucket) writable(op string, at *scope) error {
 	switch {
-	case at != nil:
+	case at != nil && at.store != b.store:
+		return b.fail(op, Key{}, errOtherStore)
+	case at != nil && at.tx == nil:
 		return b.fail(op, Key{}, ErrReadOnly)
+	case at != nil && at.closed.Load():
+		return b.fail(op, Key{}, ErrTxDone)
 	case b.dropped.Load():
 		return b.fail(op, Key{}, ErrBucketNotDefined)
 	case b.store.closed.Load():
@@ -25,7 +30,10 @@ func (b *bucket) writable(op string, at *Snapshot) error {
 	return nil
 }
 
-func (b *bucket) insert(ctx context.Context, v *table.Version) error {
+func (b *bucket) insert(ctx context.Context, at *scope, v *table.Version) error {
+	if at != nil {
+		return at.tx.insert(b, v)
+	}
 	r := b.server.newRequest()
 	r.op, r.v = opInsert, v
 	if _, err := b.submit(ctx, r); err != nil {
@@ -34,9 +42,12 @@ func (b *bucket) insert(ctx context.Context, v *table.Version) error {
 	return nil
 }
 
-func (b *bucket) insertMany(ctx context.Context, vs []*table.Version) error {
+func (b *bucket) insertMany(ctx context.Context, at *scope, vs []*table.Version) error {
 	if len(vs) == 0 {
 		return nil
+	}
+	if at != nil {
+		return at.tx.insert(b, vs...)
 	}
 	r := b.server.newRequest()
 	r.inserts = vs
@@ -48,7 +59,10 @@ func (b *bucket) insertMany(ctx context.Context, vs []*table.Version) error {
 
 // update replaces the version of a key by what next makes of it, as often as it
 // takes to find it unchanged. next runs in the caller's goroutine.
-func (b *bucket) update(ctx context.Context, op string, key any, next func(old *table.Version) (*table.Version, error)) (*table.Version, error) {
+func (b *bucket) update(ctx context.Context, at *scope, op string, key any, next func(old *table.Version) (*table.Version, error)) (*table.Version, error) {
+	if at != nil {
+		return at.tx.update(b, op, key, next)
+	}
 	for {
 		old := b.lookup(key)
 		if old == nil {
@@ -86,10 +100,13 @@ func (b *bucket) keyOf(key any) Key {
 	return IntKey(word)
 }
 
-func (b *bucket) delete(ctx context.Context, key any) error {
+func (b *bucket) delete(ctx context.Context, at *scope, key any) error {
 	text, word, ok := b.shape.keyArg(key)
 	if !ok {
 		return nil // there is no record with a key of another type
+	}
+	if at != nil {
+		return at.tx.delete(b, b.keyOf(key))
 	}
 	r := b.server.newRequest()
 	r.op, r.text, r.word = opDelete, text, word
@@ -99,7 +116,11 @@ func (b *bucket) delete(ctx context.Context, key any) error {
 	return nil
 }
 
-func (b *bucket) clear(ctx context.Context) error {
+func (b *bucket) clear(ctx context.Context, at *scope) error {
+	if at != nil {
+		_, err := at.tx.writeMany(b, "clear", nil, nil)
+		return err
+	}
 	r := b.server.newRequest()
 	r.op = opClear
 	if _, err := b.submit(ctx, r); err != nil {
@@ -172,8 +193,13 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, next func
 	return b.submit(ctx, r)
 }
 
-func (b *bucket) updateMany(ctx context.Context, fields Fields, filters []Filter) (int, error) {
+func (b *bucket) updateMany(ctx context.Context, at *scope, fields Fields, filters []Filter) (int, error) {
 	now := b.store.clock() // user code: not in the writer's time
+	if at != nil {
+		return at.tx.writeMany(b, "update", filters, func(old *table.Version) (*table.Version, error) {
+			return b.prep.merge(old, fields, now)
+		})
+	}
 	return b.writeMany(ctx, "update", filters, func(old *table.Version) (step, error) {
 		v, err := b.prep.merge(old, fields, now)
 		if err != nil {
@@ -183,7 +209,10 @@ func (b *bucket) updateMany(ctx context.Context, fields Fields, filters []Filter
 	})
 }
 
-func (b *bucket) deleteMany(ctx context.Context, filters []Filter) (int, error) {
+func (b *bucket) deleteMany(ctx context.Context, at *scope, filters []Filter) (int, error) {
+	if at != nil {
+		return at.tx.writeMany(b, "delete", filters, nil)
+	}
 	return b.writeMany(ctx, "delete", filters, func(old *table.Version) (step, error) {
 		k := b.shape.keyOf(old)
 		return step{op: opRemove, expect: old, text: k.text, word: k.word}, nil
@@ -225,10 +254,10 @@ func (b *bucket) prepareMany(n int, prepare func(i int, now time.Time) (*table.V
 }
 
 // upsert inserts or updates, whichever the key asks for when it is written.
-func (b *bucket) upsert(ctx context.Context, key any, fresh func() (*table.Version, error), next func(*table.Version) (*table.Version, error)) (*table.Version, error) {
+func (b *bucket) upsert(ctx context.Context, at *scope, key any, fresh func() (*table.Version, error), next func(*table.Version) (*table.Version, error)) (*table.Version, error) {
 	for {
-		if key != nil && b.lookup(key) != nil {
-			v, err := b.update(ctx, "upsert", key, next)
+		if key != nil && b.get(at, key) != nil {
+			v, err := b.update(ctx, at, "upsert", key, next)
 			if errors.Is(err, ErrNotFound) {
 				continue // deleted meanwhile
 			}
@@ -238,7 +267,7 @@ func (b *bucket) upsert(ctx context.Context, key any, fresh func() (*table.Versi
 		if err != nil {
 			return nil, err
 		}
-		err = b.insert(ctx, v)
+		err = b.insert(ctx, at, v)
 		var dup *UniqueError
 		if errors.As(err, &dup) && dup.Field == b.def.Key && key != nil {
 			continue // inserted meanwhile

@@ -29,8 +29,11 @@ type Key struct {
 
 // index is what the table needs of an index, whatever the type of its keys.
 type index interface {
-	// taken reports whether a live row other than self holds v's key.
-	taken(d *rowDir, v *Version, self int64) bool
+	// taken reports whether a live row other than self, and than those in skip,
+	// holds v's key. It remembers where it looked, for the link that follows.
+	taken(d *rowDir, v *Version, self int64, skip map[uint32]bool) bool
+	// forget drops what taken remembers: no link of that key follows.
+	forget()
 	// link enters v's row and adds one to the count of v's key.
 	link(t *Table, d *rowDir, v *Version, row uint32)
 	// count adds by to the count of v's key, and returns where that is.
@@ -97,7 +100,9 @@ func (x *keyIndex[K]) has(v *Version, k K, buf []byte) bool {
 	return ok && vk == k
 }
 
-func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64) bool {
+func (x *keyIndex[K]) forget() { x.hint = nil }
+
+func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64, skip map[uint32]bool) bool {
 	x.hint = nil
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
@@ -115,7 +120,7 @@ func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64) bool {
 	}
 	slot := permAt(p, i)
 	live := func(row uint32) bool {
-		return int64(row) != self && x.has(d.head(row), k, x.other[:0])
+		return int64(row) != self && !skip[row] && x.has(d.head(row), k, x.other[:0])
 	}
 	if w := l.vals[slot]; w != manyRows {
 		return live(uint32(w))

@@ -265,6 +265,12 @@ type Ref struct {
 	row uint32
 }
 
+// Row is the number of the record's row.
+func (r Ref) Row() uint32 { return r.row }
+
+// Ordinal is the place of a changed record in the order of insertion.
+func (t *Table) Ordinal(c *Change) uint64 { return t.root.Load().ordinal(c.row) }
+
 // HeadText finds the newest version of a key, pending ones included.
 func (t *Table) HeadText(key string) Ref {
 	row, v, _ := t.find(t.root.Load(), t.sumText(key), key, 0, pickHead, 0)
@@ -308,18 +314,54 @@ func (t *Table) Insert(v *Version) Conflict {
 	}
 	dir := r.rows.dir.Load()
 	for i, x := range r.indexes {
-		if t.cfg.Indexes[i].Unique && x.taken(dir, v, -1) {
+		if t.cfg.Indexes[i].Unique && x.taken(dir, v, -1, nil) {
 			return Conflict(i)
 		}
 	}
+	t.add(r, sum, v)
+	return NoConflict
+}
+
+// InsertChecked is Insert for a record that breaks no unique index, as Taken has
+// said for all changes of a transaction together.
+func (t *Table) InsertChecked(v *Version) Conflict {
+	r := t.root.Load()
+	if r.rows.full() {
+		if r = t.rebuild(); r.rows.full() {
+			return Full
+		}
+	}
+	t.add(r, t.sumOf(v), v)
+	return NoConflict
+}
+
+func (t *Table) add(r *root, sum uint32, v *Version) {
 	v.bits.Store(0)
 	row := r.rows.add(v)
 	r.keys.add(sum, row)
-	dir = r.rows.dir.Load()
+	dir := r.rows.dir.Load()
 	t.changes = append(t.changes, Change{row: row, New: v, touched: 1<<len(r.indexes) - 1})
 	t.delta++
 	for _, x := range r.indexes {
 		x.link(t, dir, v, row)
+	}
+}
+
+// Taken returns a unique index of those in touched in which a live row has v's
+// key, other than self (-1: v is new) and those that skip has; NoConflict if
+// there is none.
+func (t *Table) Taken(v *Version, self int64, touched uint64, skip map[uint32]bool) Conflict {
+	r := t.root.Load()
+	dir := r.rows.dir.Load()
+	for i, x := range r.indexes {
+		if touched>>i&1 == 0 || !t.cfg.Indexes[i].Unique {
+			continue
+		}
+		taken := x.taken(dir, v, self, skip)
+		x.forget()
+		if taken {
+			return Conflict(i)
+		}
 	}
 	return NoConflict
 }
@@ -331,11 +373,19 @@ func (t *Table) Update(at Ref, v *Version, touched uint64) Conflict {
 	dir := r.rows.dir.Load()
 	if touched != 0 {
 		for i, x := range r.indexes {
-			if touched>>i&1 != 0 && t.cfg.Indexes[i].Unique && x.taken(dir, v, int64(at.row)) {
+			if touched>>i&1 != 0 && t.cfg.Indexes[i].Unique && x.taken(dir, v, int64(at.row), nil) {
 				return Conflict(i)
 			}
 		}
 	}
+	t.UpdateChecked(at, v, touched)
+	return NoConflict
+}
+
+// UpdateChecked is Update for a version that breaks no unique index.
+func (t *Table) UpdateChecked(at Ref, v *Version, touched uint64) {
+	r := t.root.Load()
+	dir := r.rows.dir.Load()
 	v.prev.Store(at.V)
 	v.bits.Store(at.V.bits.Load()&movedAll | movedBits(touched))
 	r.rows.set(at.row, v)
@@ -348,7 +398,6 @@ func (t *Table) Update(at Ref, v *Version, touched uint64) Conflict {
 			}
 		}
 	}
-	return NoConflict
 }
 
 // Delete puts a tombstone, pending, before the version at.

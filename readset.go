@@ -1,0 +1,106 @@
+package store
+
+import (
+	"cmp"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// readSet is what a transaction has read of one bucket, as narrowly as it was
+// read: keys, and what the answers to queries depended on. A change overlaps it
+// if it could have made one of those reads come out otherwise.
+type readSet struct {
+	keys    map[Key]struct{}
+	answers []*dependency
+}
+
+func (s *readSet) key(k Key) {
+	if s.keys == nil {
+		s.keys = map[Key]struct{}{}
+	}
+	s.keys[k] = struct{}{}
+}
+
+// overlaps reports whether a change concerns anything that was read. It costs
+// the answers read, not the bucket.
+func (s *readSet) overlaps(c *change) bool {
+	if _, ok := s.keys[c.key()]; ok {
+		return true
+	}
+	for _, d := range s.answers {
+		if d.overlaps(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// dependency is what the answer to a query depended on: which records match,
+// within the part of the order that was read, and the values of some of their
+// fields. It begins as wide as the query and is narrowed as the answer ends.
+type dependency struct {
+	plan   *plan
+	values bool   // the fields of the records, not only which they are
+	fields []int  // with values: positions of those that were read; nil: all
+	after  *place // the part that was read begins behind this one
+	until  *place // and ends with this one; nil: it has no end
+}
+
+// place is a position in the order of a query, of a record at its time.
+type place struct {
+	v       *table.Version
+	ordinal uint64
+	values  *position // instead of v: of a page
+}
+
+// compare orders a place and a record.
+func (a *place) compare(p *plan, v *table.Version, ordinal uint64) int {
+	if a.values != nil {
+		return a.values.compare(p, v, ordinal)
+	}
+	for i := range p.order {
+		if c := p.order[i].compare(a.v, v); c != 0 {
+			return c
+		}
+	}
+	if p.b.def.Ordered {
+		return 0
+	}
+	return cmp.Compare(a.ordinal, ordinal)
+}
+
+// reads reports whether a record was, or would have been, among those read.
+func (d *dependency) reads(v *table.Version, ordinal uint64) bool {
+	return v != nil && !d.plan.never && d.plan.test(v, 0) &&
+		(d.after == nil || d.after.compare(d.plan, v, ordinal) < 0) &&
+		(d.until == nil || d.until.compare(d.plan, v, ordinal) >= 0)
+}
+
+func (d *dependency) overlaps(c *change) bool {
+	was, is := d.reads(c.old, c.ordinal), d.reads(c.new, c.ordinal)
+	if was != is {
+		return true
+	}
+	if !was {
+		return false
+	}
+	if d.values || d.until != nil || d.after != nil {
+		for i := range d.plan.order { // it may have changed its place
+			if d.plan.order[i].compare(c.old, c.new) != 0 {
+				return true
+			}
+		}
+	}
+	if !d.values {
+		return false
+	}
+	if d.fields == nil {
+		return true
+	}
+	for _, pos := range d.fields {
+		if !c.b.shape.slots[pos].equal(c.old, c.new) {
+			return true
+		}
+	}
+	return false
+}

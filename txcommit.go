@@ -1,0 +1,255 @@
+package store
+
+import (
+	"cmp"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+
+	"github.com/noex-go/store/internal/feed"
+	"github.com/noex-go/store/internal/table"
+)
+
+// txCounts is what Stats tells of transactions.
+type txCounts struct{ commits, conflicts, retries atomic.Int64 }
+
+// commit makes the transaction's writes visible, or returns why not.
+//
+//  1. It becomes the writer of each bucket that it writes, in the order of their
+//     ids, so that no two transactions wait for one another.
+//  2. It checks what it read against the commits since its snapshot, what it
+//     writes against the newest versions, and the unique values of all its
+//     records together. Nothing has changed so far.
+//  3. It applies its writes to the tables, pending.
+//  4. Under the commit lock it checks what it read against the commits that came
+//     in between, to buckets that it does not write, and publishes one sequence.
+//
+// Between 1 and 4 nobody else writes those buckets; readers wait for nothing.
+func (tx *Tx) commit() error {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	parts := tx.writtenLocked()
+	if len(parts) == 0 {
+		return nil
+	}
+	err := tx.commitLocked(parts)
+	switch err.(type) {
+	case nil:
+		tx.st.tx.commits.Add(1)
+	case *ConflictError:
+		tx.st.tx.conflicts.Add(1)
+	}
+	return err
+}
+
+// written returns the buckets with net writes, in the order of their ids.
+func (tx *Tx) writtenLocked() (parts []*txBucket) {
+	for _, tb := range tx.buckets {
+		tb.list = slices.DeleteFunc(tb.list, func(w *txWrite) bool { return w.old == nil && w.new == nil })
+		if len(tb.list) > 0 {
+			parts = append(parts, tb)
+		}
+	}
+	slices.SortFunc(parts, func(a, b *txBucket) int { return cmp.Compare(a.b.id, b.b.id) })
+	return parts
+}
+
+func (tx *Tx) commitLocked(parts []*txBucket) (err error) {
+	for _, tb := range parts {
+		tb.b.server.borrow()
+		defer tb.b.server.mu.Unlock()
+	}
+	ok := false
+	defer func() {
+		if ok {
+			return
+		}
+		p := recover()
+		if p == nil {
+			p = "the goroutine ended"
+		}
+		for _, tb := range parts {
+			tb.b.table.Recover()
+		}
+		err = &Error{Op: "transaction", Err: &PanicError{Value: p, Stack: debug.Stack()}}
+	}()
+	err = tx.tryCommit(parts)
+	ok = true
+	return err
+}
+
+func (tx *Tx) tryCommit(parts []*txBucket) error {
+	for _, tb := range parts {
+		if tb.b.server.closed {
+			return tb.b.fail("transaction", Key{}, tb.b.gone())
+		}
+	}
+	checked, err := tx.certify(tx.pin.Seq, true)
+	if err != nil {
+		return err
+	}
+	for _, tb := range parts {
+		if err := tb.check(); err != nil {
+			return err
+		}
+	}
+	if f := tx.st.fault; f != nil {
+		f(nil)
+	}
+	for i, tb := range parts {
+		if err := tb.apply(); err != nil {
+			undo(parts[:i+1])
+			return err
+		}
+	}
+	if err := tx.publish(parts, checked); err != nil {
+		undo(parts)
+		return err
+	}
+	for _, tb := range parts {
+		tb.b.table.Settle()
+	}
+	return nil
+}
+
+func undo(parts []*txBucket) {
+	for _, tb := range parts {
+		tb.b.table.Undo(0)
+	}
+}
+
+// certify checks what was read against the commits after a sequence, and returns
+// the last one that it checked.
+func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
+	if tx.iso == SnapshotIsolation {
+		return after, nil
+	}
+	if lock {
+		tx.st.commitMu.Lock()
+	}
+	commits, ok := tx.st.recent.since(after)
+	if lock {
+		commits = slices.Clone(commits) // the ring moves on
+		tx.st.commitMu.Unlock()
+	}
+	if !ok {
+		return after, &ConflictError{}
+	}
+	for _, ev := range commits {
+		for i := range ev.changes {
+			c := &ev.changes[i]
+			if tb := tx.buckets[c.b]; tb != nil && tb.reads.overlaps(c) {
+				return after, c.conflict()
+			}
+		}
+		after = ev.seq
+	}
+	return after, nil
+}
+
+// conflict says what a change collided with.
+func (c *change) conflict() *ConflictError {
+	err := &ConflictError{Bucket: c.b.name, Key: c.key()}
+	if c.old != nil && c.new != nil {
+		for i := range c.b.shape.slots {
+			if s := &c.b.shape.slots[i]; !s.equal(c.old, c.new) {
+				err.Field = s.name
+				break
+			}
+		}
+	}
+	return err
+}
+
+// head finds the newest version of a write's record.
+func (tb *txBucket) head(w *txWrite) table.Ref {
+	if tb.b.shape.textKey() {
+		return tb.b.table.HeadText(w.key.text)
+	}
+	return tb.b.table.HeadWord(w.key.word)
+}
+
+// check finds writes of others in the way, and unique values that are taken.
+func (tb *txBucket) check() error {
+	rows := make(map[uint32]bool, len(tb.list))
+	for _, w := range tb.list {
+		at := tb.head(w)
+		switch {
+		case at.V == w.old:
+		case w.old == nil:
+			return tb.b.conflict(table.KeyConflict, w.new)
+		case at.V == nil:
+			return &ConflictError{Bucket: tb.b.name, Key: w.key}
+		default:
+			return (&change{b: tb.b, old: w.old, new: at.V}).conflict()
+		}
+		if at.V != nil {
+			rows[at.Row()] = true
+		}
+	}
+	for _, w := range tb.list {
+		if w.new == nil {
+			continue
+		}
+		touched := uint64(1)<<len(tb.b.shape.indexes) - 1
+		if w.old != nil {
+			touched = tb.b.shape.touched(w.old, w.new)
+		}
+		if c := tb.b.table.Taken(w.new, -1, touched, rows); c != table.NoConflict {
+			return tb.b.conflict(c, w.new)
+		}
+	}
+	return nil
+}
+
+// apply makes the writes pending in the table. The transaction's own records
+// collide with nobody: that was checked.
+func (tb *txBucket) apply() error {
+	t := tb.b.table
+	for _, w := range tb.list {
+		at := table.Ref{}
+		if w.old != nil {
+			at = tb.head(w)
+		}
+		switch {
+		case w.new == nil:
+			t.Delete(at)
+		case w.old == nil:
+			if c := t.InsertChecked(w.new); c != table.NoConflict {
+				return tb.b.fail("insert", w.key, tb.b.conflict(c, w.new))
+			}
+		default:
+			t.UpdateChecked(at, w.new, tb.b.shape.touched(w.old, w.new))
+		}
+	}
+	return nil
+}
+
+// publish makes everything visible at once, unless a commit that was published
+// after checked changed something that was read.
+func (tx *Tx) publish(parts []*txBucket, checked uint64) error {
+	st := tx.st
+	st.commitMu.Lock()
+	defer st.commitMu.Unlock()
+	if _, err := tx.certify(checked, false); err != nil {
+		return err
+	}
+	seq := st.pins.Published() + 1
+	for _, tb := range parts {
+		tb.b.table.Stamp(0, tb.b.table.Mark(), seq)
+	}
+	for _, tb := range parts {
+		tb.b.table.BeginPublish()
+	}
+	st.pins.Publish(seq)
+	for _, tb := range parts {
+		tb.b.table.EndPublish(seq)
+	}
+	ev := &commitEvent{seq: seq}
+	touched := make([]feed.Touch, 0, len(parts))
+	for _, tb := range parts {
+		touched = append(touched, ev.add(tb.b, tb.b.table.Since(0)))
+	}
+	st.announce(ev, touched...)
+	return nil
+}

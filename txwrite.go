@@ -1,0 +1,347 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// txBucket is what a transaction has read and written in one bucket.
+type txBucket struct {
+	b     *bucket
+	view  table.View
+	reads readSet
+
+	writes   map[Key]*txWrite
+	list     []*txWrite                  // in the order of the first write to each key
+	replaced map[*table.Version]*txWrite // by the version that the snapshot has
+	uniques  map[uniqueKey]*txWrite      // values that the new versions have
+	log      []txUndo                    // what the operation under way has changed
+}
+
+// txUndo is what a write was before.
+type txUndo struct {
+	w     *txWrite
+	was   txWrite
+	fresh bool // it was not known
+}
+
+// txWrite is the net effect of a transaction on one record.
+type txWrite struct {
+	key     Key
+	old     *table.Version // what the snapshot has; nil: nothing
+	new     *table.Version // nil: nothing any more
+	ordinal uint64         // place in the order of insertion
+	bytes   int            // estimate of new
+	anew    bool           // the old record was deleted: the new one is another
+}
+
+// uniqueKey is a value in a unique index.
+type uniqueKey struct {
+	index int
+	key   table.Key
+}
+
+// insertedFrom is the first ordinal of records that a transaction inserts: after
+// all that are there.
+const insertedFrom = 1 << 63
+
+// in returns the part of the transaction that is about a bucket; tx.mu is held.
+func (tx *Tx) inLocked(b *bucket) *txBucket {
+	tb := tx.buckets[b]
+	if tb == nil {
+		tb = &txBucket{b: b, view: b.table.At(tx.pin.Seq)}
+		if tx.buckets == nil {
+			tx.buckets = map[*bucket]*txBucket{}
+		}
+		tx.buckets[b] = tb
+	}
+	return tb
+}
+
+// base finds what the snapshot has under a key, and notes that it was read.
+func (tx *Tx) baseLocked(tb *txBucket, k Key) (*table.Version, uint32) {
+	if tx.iso != SnapshotIsolation {
+		tb.reads.key(k)
+	}
+	if tb.b.shape.textKey() {
+		return tb.view.GetText(k.text)
+	}
+	return tb.view.GetWord(k.word)
+}
+
+// get reads a record through the transaction's writes.
+func (tx *Tx) get(b *bucket, k Key) *table.Version {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.getLocked(tx.inLocked(b), k)
+}
+
+func (tx *Tx) getLocked(tb *txBucket, k Key) *table.Version {
+	if w := tb.writes[k]; w != nil {
+		return w.new
+	}
+	v, _ := tx.baseLocked(tb, k)
+	return v
+}
+
+// atomically runs an operation on the write set, which happens as a whole or not
+// at all.
+func (tx *Tx) atomically(b *bucket, op func(tb *txBucket) error) error {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tb := tx.inLocked(b)
+	clear(tb.log)
+	tb.log = tb.log[:0]
+	err := op(tb)
+	if err != nil {
+		for _, u := range slices.Backward(tb.log) {
+			tx.undoLocked(tb, &u)
+		}
+	}
+	return err
+}
+
+// insert adds prepared records to the write set.
+func (tx *Tx) insert(b *bucket, vs ...*table.Version) error {
+	return tx.atomically(b, func(tb *txBucket) error {
+		for _, v := range vs {
+			if err := tx.insertLocked(tb, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (tx *Tx) insertLocked(tb *txBucket, v *table.Version) error {
+	k := tb.b.shape.keyOf(v)
+	w := tb.writes[k]
+	if w == nil {
+		if v, _ := tx.baseLocked(tb, k); v == nil {
+			w = &txWrite{key: k, ordinal: insertedFrom + tx.inserts}
+			tx.inserts++
+		}
+	}
+	if w == nil || w.new != nil {
+		return tb.b.conflict(table.KeyConflict, v)
+	}
+	return tx.putLocked("insert", tb, w, v)
+}
+
+// update replaces a record by what next makes of it. next runs without the
+// transaction's lock, as it may be the user's; it is repeated if another
+// goroutine of the transaction wrote the record meanwhile.
+func (tx *Tx) update(b *bucket, op string, key any, next func(old *table.Version) (*table.Version, error)) (*table.Version, error) {
+	k := b.keyOf(key)
+	for {
+		var old *table.Version
+		if !k.IsZero() {
+			old = tx.get(b, k)
+		}
+		if old == nil {
+			return nil, b.fail(op, k, ErrNotFound)
+		}
+		v, err := next(old)
+		if err != nil {
+			return nil, b.fail(op, k, err)
+		}
+		if done, err := tx.replace(b, op, k, old, v); done || err != nil {
+			return v, err
+		}
+	}
+}
+
+// replace writes v if old is still what the transaction sees.
+func (tx *Tx) replace(b *bucket, op string, k Key, old, v *table.Version) (done bool, err error) {
+	err = tx.atomically(b, func(tb *txBucket) error {
+		if tx.getLocked(tb, k) != old {
+			return nil
+		}
+		done = true
+		return tx.putLocked(op, tb, tx.writeLocked(tb, k), v)
+	})
+	return done, err
+}
+
+// write returns the write of a record that the transaction sees.
+func (tx *Tx) writeLocked(tb *txBucket, k Key) *txWrite {
+	if w := tb.writes[k]; w != nil {
+		return w
+	}
+	old, row := tx.baseLocked(tb, k)
+	return &txWrite{key: k, old: old, ordinal: tb.view.Ordinal(row)}
+}
+
+// put makes v the new version of a write, after the checks that the transaction
+// itself can make. Several updates are one: they raise the version by one.
+func (tx *Tx) putLocked(op string, tb *txBucket, w *txWrite, v *table.Version) error {
+	if err := tx.uniqueLocked(tb, w, v); err != nil {
+		return err
+	}
+	version := Version(1)
+	if w.old != nil && !w.anew {
+		version = tb.b.shape.meta(w.old).Version + 1
+	}
+	tb.b.shape.meta(v).Version = version
+	return tx.setLocked(op, tb, w, v)
+}
+
+// set records the new version of a write, nil for a deletion.
+func (tx *Tx) setLocked(op string, tb *txBucket, w *txWrite, v *table.Version) error {
+	fresh := tb.writes[w.key] == nil
+	tb.log = append(tb.log, txUndo{w, *w, fresh})
+	tb.release(w)
+	size := 0
+	if v != nil {
+		size = tb.b.sizeOf(v)
+	}
+	tx.bytes += size - w.bytes
+	w.new, w.bytes = v, size
+	w.anew = w.anew || v == nil
+	if fresh {
+		tx.records++
+		tb.addLocked(w)
+	}
+	tb.claim(w)
+	if tx.records > tb.b.store.opt.TxRecords || tx.bytes > tb.b.store.opt.TxBytes {
+		return tb.b.fail(op, w.key, ErrTxTooLarge)
+	}
+	return nil
+}
+
+func (tx *Tx) undoLocked(tb *txBucket, u *txUndo) {
+	tb.release(u.w)
+	tx.bytes += u.was.bytes - u.w.bytes
+	*u.w = u.was
+	if !u.fresh {
+		tb.claim(u.w)
+		return
+	}
+	tx.records--
+	delete(tb.writes, u.w.key)
+	delete(tb.replaced, u.w.old)
+	tb.list = tb.list[:len(tb.list)-1] // it came last
+}
+
+func (tb *txBucket) addLocked(w *txWrite) {
+	if tb.writes == nil {
+		tb.writes = map[Key]*txWrite{}
+		tb.replaced = map[*table.Version]*txWrite{}
+		tb.uniques = map[uniqueKey]*txWrite{}
+	}
+	tb.writes[w.key] = w
+	tb.list = append(tb.list, w)
+	if w.old != nil {
+		tb.replaced[w.old] = w
+	}
+}
+
+// claim and release enter the unique values of a write's new version, and take
+// them out.
+func (tb *txBucket) claim(w *txWrite) {
+	tb.eachUnique(w.new, func(u uniqueKey) { tb.uniques[u] = w })
+}
+
+func (tb *txBucket) release(w *txWrite) {
+	tb.eachUnique(w.new, func(u uniqueKey) { delete(tb.uniques, u) })
+}
+
+// eachUnique calls fn with the values that a version has in unique indexes.
+func (tb *txBucket) eachUnique(v *table.Version, fn func(u uniqueKey)) {
+	if v == nil {
+		return
+	}
+	for i := range tb.b.shape.indexes {
+		ix := &tb.b.shape.indexes[i]
+		if !ix.unique {
+			continue
+		}
+		if k, ok := ix.keyOf(v); ok {
+			fn(uniqueKey{i, k})
+		}
+	}
+}
+
+// unique checks v against the transaction's own records and the snapshot's. A
+// value that somebody else takes meanwhile shows at the commit.
+func (tx *Tx) uniqueLocked(tb *txBucket, w *txWrite, v *table.Version) (err error) {
+	tb.eachUnique(v, func(u uniqueKey) {
+		if err != nil {
+			return
+		}
+		if own := tb.uniques[u]; own != nil {
+			if own != w {
+				err = tb.b.conflict(table.Conflict(u.index), v)
+			}
+			return
+		}
+		var c table.Cursor
+		var found [1]*table.Version
+		c.Lookup(tb.view, u.index, u.key)
+		for c.Next(found[:], nil) > 0 {
+			if found[0] == w.old || tb.replaced[found[0]] != nil {
+				continue
+			}
+			if tx.iso != SnapshotIsolation {
+				tb.reads.key(tb.b.shape.keyOf(found[0])) // who is in the way
+			}
+			err = tb.b.conflict(table.Conflict(u.index), v)
+			return
+		}
+	})
+	return err
+}
+
+// delete takes a record out. Nothing there is no error.
+func (tx *Tx) delete(b *bucket, k Key) error {
+	return tx.atomically(b, func(tb *txBucket) error {
+		if tx.getLocked(tb, k) == nil {
+			return nil
+		}
+		return tx.setLocked("delete", tb, tx.writeLocked(tb, k), nil)
+	})
+}
+
+// writeMany replaces every record that matches all filters by what next makes of
+// it, or, without next, deletes it, and returns their number. All or none.
+func (tx *Tx) writeMany(b *bucket, op string, filters []Filter, next func(old *table.Version) (*table.Version, error)) (int, error) {
+	all, err := tx.matching(b, filters)
+	if err != nil {
+		return 0, err
+	}
+	fresh := make([]*table.Version, len(all))
+	for i, old := range all {
+		if next == nil {
+			break
+		}
+		if fresh[i], err = next(old); err != nil {
+			return 0, b.fail(op, b.shape.keyOf(old), err)
+		}
+	}
+	err = tx.atomically(b, func(tb *txBucket) error {
+		for i, old := range all {
+			w := tx.writeLocked(tb, b.shape.keyOf(old))
+			var err error
+			if fresh[i] == nil {
+				err = tx.setLocked(op, tb, w, nil)
+			} else {
+				err = tx.putLocked(op, tb, w, fresh[i])
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(all), nil
+}
+
+// matching reads the records that match all filters.
+func (tx *Tx) matching(b *bucket, filters []Filter) ([]*table.Version, error) {
+	q := newQuery(b, &tx.scope, decoder[*table.Version]{make: func(v *table.Version) *table.Version { return v }}, filters)
+	return q.All()
+}
