@@ -417,6 +417,7 @@ func (k compiler) junction(c *cond, f *Filter, not bool, depth int) error {
 		if err := k.condition(&c.more.subs[i], &subs[i], not, depth+1); err != nil {
 			return err
 		}
+		c.more.subs[i].simplify()
 	}
 	k.mergeEqualities(c)
 	return nil

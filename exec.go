@@ -118,7 +118,7 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 		if x.nulls {
 			answered = 0
 		}
-		if x.after == nil && !x.nulls && answered == all(x.p.n) {
+		if x.after == nil && !x.nulls && x.p.answers(answered) {
 			return n
 		}
 		m := 0
@@ -136,14 +136,6 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 			return m
 		}
 	}
-}
-
-// all is the set of n conditions; none is like it where there are too many.
-func all(n int) uint64 {
-	if n > 63 {
-		return 1<<64 - 1
-	}
-	return 1<<uint(n) - 1
 }
 
 // beside reports whether a record has no value in the index that is walked.

@@ -97,7 +97,7 @@ const fewRows = 128
 // that it reads no record in vain.
 func (p *plan) straight(v table.View, n need, i int) (choice, bool) {
 	c, x := choice{path: i}, p.path(i)
-	if x.answered != all(p.n) || x.access != accessIndex {
+	if !p.answers(x.answered) || x.access != accessIndex {
 		return c, false
 	}
 	p.serve(v, n, &c)

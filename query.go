@@ -162,7 +162,7 @@ func (q *Query[R]) All() ([]R, error) {
 func (q *Query[R]) hint(x *exec) int {
 	n, exact := 0, false
 	switch path := x.path(); {
-	case q.plan.n > 0 && (path.access != accessIndex || !path.inRows() || path.answered != all(q.plan.n)):
+	case q.plan.n > 0 && (path.access != accessIndex || !path.inRows() || !q.plan.answers(path.answered)):
 	case path.access == accessAll || path.ordering:
 		n, exact = x.view.Counted()
 	case path.access == accessIndex:
@@ -346,7 +346,7 @@ func (b *bucket) count(at *Snapshot, filters []Filter) (int, error) {
 func (p *plan) count(v table.View) (n int) {
 	c := p.pick(v, need{unordered: true, want: -1})
 	path := p.path(c.path)
-	if path.answered == all(p.n) {
+	if p.answers(path.answered) {
 		switch path.access {
 		case accessAll:
 			return v.Count()
