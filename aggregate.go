@@ -124,8 +124,9 @@ func addNumber(sum *exactsum.Sum, n number) {
 	}
 }
 
-// Min returns the least value of a field among the records that have it, in the
-// form that [Record.Get] has; false if there is none. Error: *QueryError for an
+// Min returns the least value of a field among the records that have it, as
+// [Record.Get] would, except that of equal values one form stands for all: 3 for
+// 3.0 where both can be, 0 for -0; false if there is none. Error: *QueryError for an
 // object or an array, which have no order.
 func (q *Query[R]) Min(field string) (value any, ok bool, err error) { return q.extreme(field, false) }
 

@@ -354,6 +354,9 @@ func (k compiler) conjunction(p *plan, f *Filter, not bool, depth int) error {
 
 // condition compiles one filter into c, which is zero.
 func (k compiler) condition(c *cond, f *Filter, not bool, depth int) error {
+	if depth > maxFilterDepth {
+		return errFilterDepth(k.b.name)
+	}
 	switch f.op {
 	case opNot, opAnd, opOr:
 		return k.junction(c, f, not, depth)
@@ -401,9 +404,6 @@ func (k compiler) condition(c *cond, f *Filter, not bool, depth int) error {
 
 // junction compiles And, Or and Not below the top.
 func (k compiler) junction(c *cond, f *Filter, not bool, depth int) error {
-	if depth > maxFilterDepth {
-		return errFilterDepth(k.b.name)
-	}
 	subs := f.value.([]Filter)
 	if f.op == opNot {
 		return k.condition(c, &subs[0], !not, depth+1)
@@ -417,6 +417,7 @@ func (k compiler) junction(c *cond, f *Filter, not bool, depth int) error {
 		if err := k.condition(&c.more.subs[i], &subs[i], not, depth+1); err != nil {
 			return err
 		}
+		c.more.subs[i].simplify()
 	}
 	k.mergeEqualities(c)
 	return nil

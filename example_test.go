@@ -564,3 +564,224 @@ func ExampleBucket_All() {
 	// Lantern
 	// 0
 }
+
+// A Task is what the examples of queries ask for.
+type Task struct {
+	ID    int      `store:"id,key,generated=autoincrement"`
+	Title string   `store:"title,required"`
+	State string   `store:"state,enum=open|done,default=open,index"`
+	Hours float64  `store:"hours,index"`
+	Tags  []string `store:"tags"`
+	Owner *string  `store:"owner"` // nil: nobody
+	store.Meta
+}
+
+// tasks returns a bucket of four of them.
+func tasks(s *store.Store) *store.TypedBucket[Task] {
+	b, err := store.Define[Task](ctx, s, "tasks")
+	check(err)
+	eve := "Eve"
+	_, err = b.InsertMany(ctx, []Task{
+		{Title: "Write the manual", Hours: 8, Tags: []string{"docs"}, Owner: &eve},
+		{Title: "Fix the login", Hours: 2.5, Tags: []string{"bug", "web"}},
+		{Title: "Fix the logout", Hours: 2.5, Tags: []string{"bug"}, State: "done"},
+		{Title: "Buy coffee", Hours: 0.5, Owner: &eve},
+	})
+	check(err)
+	return b
+}
+
+// Filters are combined by And, Or and Not. A field that is absent is equal to
+// nil, and not greater or less than anything.
+func ExampleFilter() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+	b := tasks(s)
+
+	for _, f := range []store.Filter{
+		store.And(store.Eq("state", "open"), store.Lt("hours", 5)),
+		store.Or(store.Contains("tags", "bug"), store.Contains("title", "COFFEE")),
+		store.Not(store.HasPrefix("title", "Fix")),
+		store.Eq("owner", nil),
+		store.Ne("owner", "Eve"), // as Not(Eq): those without an owner too
+	} {
+		found, err := b.Where(f).All()
+		check(err)
+		var ids []int
+		for _, t := range found {
+			ids = append(ids, t.ID)
+		}
+		fmt.Println(ids)
+	}
+
+	// Output:
+	// [2 4]
+	// [2 3 4]
+	// [1 4]
+	// [2 3]
+	// [2 3]
+}
+
+// Records that are equal in all fields of the order stay in that of insertion.
+func ExampleQuery_OrderBy() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+
+	longest, err := tasks(s).OrderBy(store.Desc("hours"), store.Asc("title")).Limit(3).All()
+	check(err)
+	for _, t := range longest {
+		fmt.Println(t.Hours, t.Title)
+	}
+
+	// Output:
+	// 8 Write the manual
+	// 2.5 Fix the login
+	// 2.5 Fix the logout
+}
+
+// A page goes on where the one before ended, whatever is inserted or deleted
+// meanwhile.
+func ExampleQuery_Page() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+	b := tasks(s)
+
+	byHours := b.OrderBy(store.Asc("hours"))
+	var cursor store.Cursor // "" is before the first page
+	for {
+		page, err := byHours.Page(2, cursor)
+		check(err)
+		for _, t := range page.Records {
+			fmt.Println(t.Hours, t.Title)
+			check(b.Delete(ctx, t.ID))
+		}
+		if !page.HasMore {
+			break
+		}
+		cursor = page.Next
+		fmt.Println("--")
+	}
+
+	// Output:
+	// 0.5 Buy coffee
+	// 2.5 Fix the login
+	// --
+	// 2.5 Fix the logout
+	// 8 Write the manual
+}
+
+// Groups come in the order of their keys.
+func ExampleQuery_GroupBy() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+
+	groups, err := tasks(s).GroupBy("state").Sum("hours")
+	check(err)
+	for _, g := range groups {
+		fmt.Println(g.Key[0], g.Value)
+	}
+
+	// Output:
+	// done 2.5
+	// open 11
+}
+
+// A TypedField takes values of the field's Go type only: the compiler checks
+// them.
+func ExampleFieldOf() {
+	var (
+		hours = store.FieldOf[Task, float64]("hours")
+		owner = store.FieldOf[Task, string]("owner") // a *string is one too
+	)
+	s := open(store.Options{})
+	defer s.Close(ctx)
+
+	found, err := tasks(s).Where(hours.Between(1, 5), owner.Absent()).OrderBy(hours.Desc()).All()
+	check(err)
+	for _, t := range found {
+		fmt.Println(t.Title)
+	}
+
+	// Output:
+	// Fix the login
+	// Fix the logout
+}
+
+// A filter can come as JSON, from an HTTP request for example.
+func ExampleParseFilter() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+
+	var m map[string]any
+	check(json.Unmarshal([]byte(`{"state": "open", "hours": {"$gte": 1, "$lt": 10}, "$not": {"tags": {"$contains": "bug"}}}`), &m))
+	f, err := store.ParseFilter(m)
+	check(err)
+	t, ok, err := tasks(s).FindOne(f)
+	check(err)
+	fmt.Println(t.Title, ok)
+
+	_, err = store.ParseFilter(map[string]any{"hours": map[string]any{"$like": 1}})
+	fmt.Println(err)
+
+	// Output:
+	// Write the manual true
+	// store: query: field "hours" cannot be filtered: unknown operator "$like"
+}
+
+// Explain says which way an answer took. Its form may change.
+func ExampleQuery_Explain() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+
+	e, err := tasks(s).Where(store.Eq("state", "open"), store.Contains("tags", "bug")).Explain()
+	check(err)
+	fmt.Println(e.Path, e.Index, e.Span)
+	fmt.Println(e.Filters)
+	fmt.Println(e.TouchedRows, "touched,", e.Returned, "returned")
+
+	// Output:
+	// index [state] one key
+	// [tags contains]
+	// 3 touched, 1 returned
+}
+
+// A query can be data: defined by name, and run with parameters.
+func ExampleStore_DefineSpec() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+	tasks(s)
+
+	spec, err := store.ParseQuerySpec([]byte(`{
+		"bucket": "tasks",
+		"filter": {"state": "{{ params.state }}", "hours": {"$gte": "{{ params.least }}"}},
+		"aggregate": {"op": "count"}
+	}`))
+	check(err)
+	check(s.DefineSpec("long", spec))
+
+	n, err := s.RunQuery(ctx, "long", map[string]any{"state": "open", "least": 2})
+	check(err)
+	fmt.Println(n, s.Queries())
+
+	// Output: 2 [long]
+}
+
+// Paginate walks through a bucket by the key of the last record that was seen.
+func ExampleBucket_Paginate() {
+	s := open(store.Options{})
+	defer s.Close(ctx)
+	b := tasks(s).Dynamic()
+
+	page, err := b.Paginate(store.PageOptions{Limit: 3})
+	check(err)
+	last := page.Records[len(page.Records)-1]
+	fmt.Println(len(page.Records), page.HasMore, last.Key())
+
+	page, err = b.Paginate(store.PageOptions{After: last.Key(), Limit: 3})
+	check(err)
+	fmt.Println(len(page.Records), page.HasMore, page.Records[0].Get("title"))
+
+	// Output:
+	// 3 true 3
+	// 1 false Buy coffee
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -118,7 +119,11 @@ func (p *plan) explainOrder(x *exec) string {
 	case c.served > 0:
 		return "index, then sort"
 	case x.left >= 0:
-		return fmt.Sprintf("top %d", x.skip+x.left)
+		most := x.skip + x.left
+		if most < 0 {
+			most = math.MaxInt
+		}
+		return fmt.Sprintf("top %d", most)
 	}
 	return "sort"
 }

@@ -86,21 +86,26 @@ func (r *fieldRef) peekMeta(v *table.Version) any {
 	return at.Time()
 }
 
-// follow walks down objects by name and arrays by number.
+// follow walks down a path, nil where it leads nowhere.
 func follow(v any, path []string) any {
 	for _, part := range path {
-		switch x := v.(type) {
-		case map[string]any:
-			v = x[part]
-		case []any:
-			i, err := strconv.Atoi(part)
-			if err != nil || i < 0 || i >= len(x) {
-				return nil
-			}
-			v = x[i]
-		default:
-			return nil
-		}
+		v, _ = child(v, part)
 	}
 	return v
+}
+
+// child is what an object has by name, and an array by number.
+func child(v any, part string) (any, bool) {
+	switch x := v.(type) {
+	case map[string]any:
+		v, ok := x[part]
+		return v, ok
+	case []any:
+		i, err := strconv.Atoi(part)
+		if err != nil || i < 0 || i >= len(x) || !isDigit(part[0]) {
+			return nil, false
+		}
+		return x[i], true
+	}
+	return nil, false
 }

@@ -179,6 +179,12 @@ var operatorNames = map[string]filterOp{
 	"$in": opIn, "$nin": opNotIn, "$contains": opContains, "$startsWith": opHasPrefix, "$endsWith": opHasSuffix, "$exists": opExists,
 }
 
+// operatorOf is the operator that reads a parameter as the operand of a filter.
+var operatorOf = map[filterOp]string{
+	opEq: "$eq", opNe: "$ne", opGt: "$gt", opGte: "$gte", opLt: "$lt", opLte: "$lte", opBetween: "$between",
+	opIn: "$in", opNotIn: "$nin", opContains: "$contains", opHasPrefix: "$startsWith", opHasSuffix: "$endsWith", opExists: "$exists",
+}
+
 // parsePlaceholder reads an operator whose operand is not known yet.
 func parsePlaceholder(field, op string, p placeholder) (Filter, error) {
 	if known, ok := operatorNames[op]; ok {

@@ -205,6 +205,7 @@ func (g *Grouping[R]) countIndexed() (out []Group[int], ok bool, err error) {
 		return nil, false, nil
 	}
 	sum := 0
+	out = []Group[int]{}
 	view.Entries(i, everything, false, func(u *table.Version, n int) bool {
 		out = append(out, Group[int]{[]any{keys[0].distinctValue(u)}, n})
 		sum += n

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 )
@@ -11,7 +10,7 @@ import (
 // namedQueries are the queries that a store knows by name.
 type namedQueries struct {
 	mu    sync.RWMutex // protects specs
-	specs map[string]QuerySpec
+	specs map[string]*namedSpec
 }
 
 // DefineSpec defines a query by its specification, to be run by name. The
@@ -29,10 +28,11 @@ func (st *Store) DefineSpec(name string, spec QuerySpec) error {
 	if err != nil {
 		return err
 	}
-	if spec, err = spec.clone(); err != nil {
+	own, err := spec.prepare()
+	if err != nil {
 		return compiler{b: b}.own(err)
 	}
-	if err := spec.check(b); err != nil {
+	if err := own.check(b); err != nil {
 		return err
 	}
 	st.queries.mu.Lock()
@@ -41,27 +41,10 @@ func (st *Store) DefineSpec(name string, spec QuerySpec) error {
 		return &Error{Op: "define query", Bucket: spec.Bucket, Err: ErrQueryExists}
 	}
 	if st.queries.specs == nil {
-		st.queries.specs = map[string]QuerySpec{}
+		st.queries.specs = map[string]*namedSpec{}
 	}
-	st.queries.specs[name] = spec
+	st.queries.specs[name] = own
 	return nil
-}
-
-// clone copies what a caller could change.
-func (spec QuerySpec) clone() (QuerySpec, error) {
-	if spec.Filter != nil {
-		c, err := limits{maxFilterDepth, math.MaxInt}.normalize(spec.Filter)
-		if err != nil {
-			return spec, &QueryError{Message: "the filter has a value that " + err.msg}
-		}
-		spec.Filter = c.(map[string]any)
-	}
-	spec.Sort, spec.Fields, spec.GroupBy = slices.Clone(spec.Sort), slices.Clone(spec.Fields), slices.Clone(spec.GroupBy)
-	if spec.Aggregate != nil {
-		a := *spec.Aggregate
-		spec.Aggregate = &a
-	}
-	return spec, nil
 }
 
 // UndefineQuery forgets a query. Error: ErrQueryNotDefined.

@@ -106,9 +106,19 @@ func (p *plan) drop() {
 	}
 }
 
-// reduce simplifies the condition that was added last.
+// reduce simplifies the condition that was added last, and drops it if it says
+// nothing.
 func (p *plan) reduce() {
 	c := p.cond(p.n - 1)
+	c.simplify()
+	if c.op == condConst {
+		p.never = p.never || c.not
+		p.drop()
+	}
+}
+
+// simplify replaces a condition by a simpler one that says the same.
+func (c *cond) simplify() {
 	switch c.op {
 	case condIn:
 		set := &c.more.set
@@ -131,13 +141,7 @@ func (p *plan) reduce() {
 			*c = cond{op: condConst, not: c.op == condOr}
 		} else if len(c.more.subs) == 1 {
 			*c = c.more.subs[0]
-			p.reduce()
-			return
 		}
-	}
-	if c.op == condConst {
-		p.never = p.never || c.not
-		p.drop()
 	}
 }
 
@@ -419,7 +423,10 @@ func (p *plan) collectUnion(c *cond) {
 		}
 		branch.n = len(branch.more)
 		branch.collect()
-		if branch.cands == 0 {
+		switch {
+		case sub.op == condConst && sub.not:
+			continue // it finds nothing
+		case branch.cands == 0:
 			return
 		}
 		x.branches = append(x.branches, branch)

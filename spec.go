@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"reflect"
+	"io"
+	"math"
 	"slices"
 	"strings"
 )
@@ -50,7 +51,7 @@ func ParseQuerySpec(data []byte) (QuerySpec, error) {
 	if err := dec.Decode(&spec); err != nil {
 		return spec, &QueryError{Message: "the specification is no valid JSON: " + err.Error()}
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF {
 		return spec, &QueryError{Message: "the specification is followed by something else"}
 	}
 	return spec, nil
@@ -83,8 +84,7 @@ func holdsPlaceholder(v any) bool {
 	return false
 }
 
-// params replaces the placeholders in a value of a specification. With a nil
-// map it puts a placeholder where it finds one.
+// params are the values of placeholders, by name.
 type params map[string]any
 
 // newParams takes a map, a struct or nil.
@@ -100,45 +100,111 @@ func newParams(v any, lim limits) (params, error) {
 	if !ok && c != nil {
 		return nil, &QueryError{Message: "the parameters must be a struct or a map, not " + typeName(v)}
 	}
-	if m == nil {
-		m = map[string]any{}
-	}
 	return m, nil
 }
 
-func (p params) replace(v any, depth int) (any, error) {
+// value returns what stands for a placeholder.
+func (p params) value(name placeholder) (any, error) {
+	var v any = map[string]any(p)
+	for part := range strings.SplitSeq(string(name), ".") {
+		var ok bool
+		if v, ok = child(v, part); !ok {
+			return nil, &QueryError{Message: fmt.Sprintf("the parameter %q is missing", name)}
+		}
+	}
+	return v, nil
+}
+
+// bind puts values in the place of placeholders. A value is a value, whatever it
+// is: an object with the name of an operator in it does not become one.
+func (p params) bind(v any) (any, error) {
+	switch x := v.(type) {
+	case placeholder:
+		return p.value(x)
+	case [2]any:
+		lo, err := p.bind(x[0])
+		if err != nil {
+			return nil, err
+		}
+		hi, err := p.bind(x[1])
+		return [2]any{lo, hi}, err
+	case []any:
+		out := make([]any, len(x))
+		for i, e := range x {
+			var err error
+			if out[i], err = p.bind(e); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k, e := range x {
+			var err error
+			if out[k], err = p.bind(e); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case []Filter:
+		out := make([]Filter, len(x))
+		for i := range x {
+			var err error
+			if out[i], err = p.filter(x[i]); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return v, nil
+}
+
+// filter binds the values of a filter. A list that comes as a parameter is the
+// list of an In, a pair that of a Between.
+func (p params) filter(f Filter) (Filter, error) {
+	_, whole := f.value.(placeholder)
+	v, err := p.bind(f.value)
+	if err != nil {
+		return f, err
+	}
+	if whole {
+		return parseOperator(f.field, operatorOf[f.op], v, 0)
+	}
+	return Filter{f.op, f.field, v}, nil
+}
+
+// mark replaces the text of placeholders in a value by placeholders.
+func mark(v any, depth int) (any, error) {
 	if depth > maxFilterDepth {
 		return nil, errFilterDepth("")
 	}
 	switch x := v.(type) {
 	case string:
-		return p.text(x)
+		return markText(x)
 	case map[string]any:
 		out := make(map[string]any, len(x))
 		for k, e := range x {
-			r, err := p.replace(e, depth+1)
+			r, err := mark(e, depth+1)
 			if err != nil {
 				return nil, err
 			}
 			out[k] = r
 		}
 		return out, nil
-	}
-	rv := reflect.ValueOf(v)
-	if k := rv.Kind(); k != reflect.Slice || rv.Type().Elem().Kind() == reflect.Uint8 {
-		return v, nil
-	}
-	out := make([]any, rv.Len())
-	for i := range out {
-		var err error
-		if out[i], err = p.replace(rv.Index(i).Interface(), depth+1); err != nil {
-			return nil, err
+	case []any:
+		out := make([]any, len(x))
+		for i, e := range x {
+			var err error
+			if out[i], err = mark(e, depth+1); err != nil {
+				return nil, err
+			}
 		}
+		return out, nil
 	}
-	return out, nil
+	return v, nil
 }
 
-func (p params) text(s string) (any, error) {
+func markText(s string) (any, error) {
 	inner, ok := strings.CutPrefix(strings.TrimSpace(s), "{{")
 	if !ok {
 		if strings.Contains(s, "{{") {
@@ -151,33 +217,97 @@ func (p params) text(s string) (any, error) {
 	if !ok || !named || name == "" || strings.ContainsAny(name, "{} \t\n") {
 		return nil, &QueryError{Message: "a placeholder must be written {{ params.NAME }}"}
 	}
-	if p == nil {
-		return placeholder(name), nil
+	return placeholder(name), nil
+}
+
+// namedSpec is a specification as it was defined: copied, and its filter read.
+type namedSpec struct {
+	QuerySpec
+	filter Filter
+}
+
+// prepare copies a specification and reads its filter.
+func (spec QuerySpec) prepare() (*namedSpec, error) {
+	n := &namedSpec{QuerySpec: spec, filter: And()}
+	n.Sort, n.Fields, n.GroupBy = slices.Clone(spec.Sort), slices.Clone(spec.Fields), slices.Clone(spec.GroupBy)
+	if spec.Aggregate != nil {
+		a := *spec.Aggregate
+		n.Aggregate = &a
 	}
-	path := strings.Split(name, ".")
-	v, ok := p[path[0]]
-	if !ok {
-		return nil, &QueryError{Message: fmt.Sprintf("the parameter %q is missing", path[0])}
+	var err error
+	if n.Limit, err = markCount("limit", spec.Limit); err != nil {
+		return nil, err
 	}
-	return follow(v, path[1:]), nil
+	if n.Offset, err = markCount("offset", spec.Offset); err != nil {
+		return nil, err
+	}
+	if spec.Filter == nil {
+		return n, nil
+	}
+	own, wrong := limits{maxFilterDepth, math.MaxInt}.normalize(spec.Filter)
+	if wrong != nil {
+		return nil, &QueryError{Message: "the filter has a value that " + wrong.msg}
+	}
+	m, err := mark(own, 0)
+	if err != nil {
+		return nil, err
+	}
+	n.filter, err = ParseFilter(m.(map[string]any))
+	return n, err
+}
+
+// markCount checks a limit or an offset: an int or a placeholder afterwards, nil
+// if there is none.
+func markCount(name string, v any) (any, error) {
+	if s, ok := v.(string); ok {
+		if m, err := markText(s); err != nil {
+			return nil, err
+		} else if p, ok := m.(placeholder); ok {
+			return p, nil
+		}
+	}
+	if v == nil {
+		return nil, nil
+	}
+	i, wrong := toInt(v)
+	if wrong != nil || int64(int(i)) != i {
+		return nil, &QueryError{Message: "the " + name + " must be an integer"}
+	}
+	return int(i), nil
 }
 
 // build makes the query that the specification asks for. With nil parameters it
 // leaves placeholders in it, to be checked only.
-func (spec *QuerySpec) build(b *bucket, p params) (*Query[Record], error) {
-	q := (&Bucket{b: b}).Where()
-	if spec.Filter != nil {
-		m, err := p.replace(spec.Filter, 0)
-		if err != nil {
+func (spec *namedSpec) build(b *bucket, p params) (*Query[Record], error) {
+	f, limit, offset := spec.filter, spec.Limit, spec.Offset
+	if p != nil {
+		var err error
+		if f, err = p.filter(f); err != nil {
 			return nil, err
 		}
-		f, err := ParseFilter(m.(map[string]any))
-		if err != nil {
-			return nil, err
+		for name, v := range map[string]*any{"limit": &limit, "offset": &offset} {
+			if *v, err = p.bind(*v); err != nil {
+				return nil, err
+			}
+			if *v, err = markCount(name, *v); err != nil {
+				return nil, err
+			}
 		}
-		q = q.Where(f)
 	}
-	var order []Order
+	q := (&Bucket{b: b}).Where(f).OrderBy(spec.order()...)
+	if len(spec.Fields) > 0 {
+		q = q.Select(spec.Fields...)
+	}
+	if n, ok := limit.(int); ok {
+		q = q.Limit(n)
+	}
+	if n, ok := offset.(int); ok {
+		q = q.Offset(n)
+	}
+	return q, nil
+}
+
+func (spec *QuerySpec) order() (order []Order) {
 	for _, name := range spec.Sort {
 		if field, desc := strings.CutPrefix(name, "-"); desc {
 			order = append(order, Desc(field))
@@ -185,43 +315,11 @@ func (spec *QuerySpec) build(b *bucket, p params) (*Query[Record], error) {
 			order = append(order, Asc(name))
 		}
 	}
-	q = q.OrderBy(order...)
-	if len(spec.Fields) > 0 {
-		q = q.Select(spec.Fields...)
-	}
-	for name, v := range map[string]any{"limit": spec.Limit, "offset": spec.Offset} {
-		n, given, err := p.count(name, v)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case !given:
-		case name == "limit":
-			q = q.Limit(n)
-		default:
-			q = q.Offset(n)
-		}
-	}
-	return q, nil
-}
-
-// count reads a limit or an offset; false if there is none, or not yet.
-func (p params) count(name string, v any) (n int, given bool, err error) {
-	if v, err = p.replace(v, 0); err != nil || v == nil {
-		return 0, false, err
-	}
-	if _, later := v.(placeholder); later {
-		return 0, false, nil
-	}
-	i, wrong := toInt(v)
-	if wrong != nil || int64(int(i)) != i {
-		return 0, false, &QueryError{Message: "the " + name + " must be an integer"}
-	}
-	return int(i), true, nil
+	return order
 }
 
 // check finds what is wrong with the specification before it is run.
-func (spec *QuerySpec) check(b *bucket) error {
+func (spec *namedSpec) check(b *bucket) error {
 	q, err := spec.build(b, nil)
 	if err != nil {
 		return compiler{b: b}.own(err)
@@ -267,7 +365,7 @@ func (a *Aggregate) check(b *bucket) (err error) {
 
 // run answers the specification: []Record; with an aggregate, an int, a float64
 // or the least or greatest value; with groups, a []Group of those.
-func (spec *QuerySpec) run(b *bucket, p params) (any, error) {
+func (spec *namedSpec) run(b *bucket, p params) (any, error) {
 	q, err := spec.build(b, p)
 	if err != nil {
 		return nil, compiler{b: b}.own(err)
@@ -296,7 +394,7 @@ func (spec *QuerySpec) run(b *bucket, p params) (any, error) {
 	return result(q.CountDistinct(field))
 }
 
-func (spec *QuerySpec) runGroups(g *Grouping[Record], field string) (any, error) {
+func (spec *namedSpec) runGroups(g *Grouping[Record], field string) (any, error) {
 	switch spec.Aggregate.Op {
 	case "count":
 		return result(g.Count())
