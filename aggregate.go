@@ -57,8 +57,9 @@ func (q *Query[R]) sum(field string) (sum exactsum.Sum, n int, err error) {
 	if err != nil {
 		return sum, 0, err
 	}
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
+	x.only(&ref)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		n += ref.addTo(&sum, batch)
 	}
@@ -144,10 +145,11 @@ func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
 		return nil, false, err
 	}
 	key := orderKey{ref, greatest}
-	best, ok := q.edge(view, &key)
+	best, ok := q.edge(rd, &key)
 	if !ok {
-		x := exec{p: &q.plan, read: rd, view: rd.view}
+		x := exec{p: &q.plan, rd: rd, view: rd.view}
 		x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
+		x.only(&ref)
 		if ref.plain() && (ref.slot.kind == memInt || ref.slot.kind == memUint || ref.slot.kind == memFloat) {
 			value, ok := x.extreme(ref.slot, greatest)
 			return value, ok, nil
@@ -176,7 +178,7 @@ func (sh *shape) ordered(name string) (fieldRef, error) {
 
 // edge reads the first record of an index over the field; false if none of the
 // paths is worth it.
-func (q *Query[R]) edge(view table.View, key *orderKey) (*table.Version, bool) {
+func (q *Query[R]) edge(rd reading, key *orderKey) (*table.Version, bool) {
 	if q.spec.limited || q.spec.offset != 0 || !key.ref.plain() || !q.b.shape.indexed(key.ref.slot.pos) {
 		return nil, false
 	}
@@ -185,7 +187,7 @@ func (q *Query[R]) edge(view table.View, key *orderKey) (*table.Version, bool) {
 	if sub.compile() != nil {
 		return nil, false
 	}
-	x := exec{p: &sub.plan, read: rd, view: rd.view}
+	x := exec{p: &sub.plan, rd: rd, view: rd.view}
 	x.begin(false, 0, 1)
 	if x.c.served == 0 && len(sub.plan.order) > 0 {
 		return nil, false
@@ -269,12 +271,14 @@ func (q *Query[R]) CountDistinct(field string) (int, error) {
 		return 0, &QueryError{q.b.name, field, wrong}
 	}
 	n := 0
-	if i := q.whole(&ref); i >= 0 {
-		view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
+	if i := q.whole(&rd, &ref); i >= 0 {
+		rd.depend(&q.plan, &ref)
+		rd.view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
 		return n, nil
 	}
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
+	x.only(&ref)
 	seen := distinct{}
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
@@ -288,8 +292,8 @@ var everything = table.Range{NoLo: true, NoHi: true}
 
 // whole returns the index over a field alone whose counters answer for the whole
 // bucket, if that is what the query is about; else -1.
-func (q *Query[R]) whole(ref *fieldRef) int {
-	if q.plan.n > 0 || q.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
+func (q *Query[R]) whole(rd *reading, ref *fieldRef) int {
+	if rd.written() || q.plan.n > 0 || q.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
 		return -1
 	}
 	for i := range q.b.shape.indexes {

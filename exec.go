@@ -22,7 +22,7 @@ const firstBatch = 16
 //	next      in the query's order, without the offset, up to the limit
 type exec struct {
 	p      *plan
-	read   reading
+	rd     reading
 	view   table.View
 	c      choice
 	after  *position // of a page; nil: from the beginning
@@ -36,7 +36,11 @@ type exec struct {
 	size   int  // of the next batch
 	sorted sorter
 	list   []sortItem // candidates of a union
-	own    *ownWrites // of the transaction that reads; nil: none
+	// In a transaction: its own writes, what it will have read, and whether the
+	// order of the answer matters.
+	own       *ownWrites
+	dep       *dependency
+	unordered bool
 
 	touched int // records looked at
 	buf     [batchRows]*table.Version
@@ -68,7 +72,7 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 	}
 	x.c = x.p.pick(x.view, n)
 	x.rows = !x.c.exact || x.after != nil
-	if x.read.tb != nil {
+	if x.rd.tb != nil {
 		x.beginTx(unordered)
 	}
 }
@@ -80,9 +84,11 @@ func (x *exec) early() { x.size = min(x.size, firstBatch) }
 // until the call after.
 func (x *exec) next() []*table.Version {
 	for x.left != 0 {
-		batch := x.stream()
+		var batch []*table.Version
 		if x.own != nil {
-			batch = x.own.mix(x, batch)
+			batch = x.own.next(x)
+		} else {
+			batch = x.stream()
 		}
 		if len(batch) == 0 {
 			return nil
@@ -94,7 +100,9 @@ func (x *exec) next() []*table.Version {
 		}
 		if x.left >= 0 {
 			batch = batch[:min(len(batch), x.left)]
-			x.left -= len(batch)
+			if x.left -= len(batch); x.left == 0 && len(batch) > 0 {
+				x.stop(batch[len(batch)-1])
+			}
 		}
 		if len(batch) > 0 {
 			return batch

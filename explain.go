@@ -41,7 +41,7 @@ func (q *Query[R]) Explain() (Explanation, error) {
 		return Explanation{}, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
 	e := q.plan.explain(&x)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {

@@ -55,7 +55,7 @@ func FuzzTag(f *testing.F) {
 		// A zero struct, then what each field can take, are records or refused.
 		native := b.shape.alloc()
 		if err := b.prep.insertStruct(native, time.Now()); err == nil {
-			require.NoError(t, b.insert(ctx, native))
+			require.NoError(t, b.insert(ctx, nil, native))
 		} else {
 			tagRefusal(t, err)
 		}

@@ -146,8 +146,9 @@ func aggregate[R, A, V any](g *Grouping[R], field string, find func(*shape, stri
 	place := map[string]int{}
 	var names []string
 	var states []A
-	x := exec{p: &g.q.plan, read: rd, view: rd.view}
+	x := exec{p: &g.q.plan, rd: rd, view: rd.view}
 	x.begin(g.q.spec.unordered(), g.q.spec.offset, g.q.spec.limit)
+	x.only(readFields(keys, find != nil, &ref)...)
 	var buf []byte
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
@@ -171,6 +172,17 @@ func aggregate[R, A, V any](g *Grouping[R], field string, find func(*shape, stri
 	}
 	sortGroups(out)
 	return out, nil
+}
+
+// readFields are the fields that a grouping reads.
+func readFields(keys []fieldRef, aggregated bool, ref *fieldRef) (fields []*fieldRef) {
+	for i := range keys {
+		fields = append(fields, &keys[i])
+	}
+	if aggregated {
+		fields = append(fields, ref)
+	}
+	return fields
 }
 
 // ownForms decodes the key of a group.
@@ -200,18 +212,19 @@ func (g *Grouping[R]) countIndexed() (out []Group[int], ok bool, err error) {
 	if err != nil || len(keys) > 1 {
 		return nil, false, err
 	}
-	i := g.q.whole(&keys[0])
+	i := g.q.whole(&rd, &keys[0])
 	if i < 0 {
 		return nil, false, nil
 	}
+	rd.depend(&g.q.plan, &keys[0])
 	sum := 0
 	out = []Group[int]{}
-	view.Entries(i, everything, false, func(u *table.Version, n int) bool {
+	rd.view.Entries(i, everything, false, func(u *table.Version, n int) bool {
 		out = append(out, Group[int]{[]any{keys[0].distinctValue(u)}, n})
 		sum += n
 		return true
 	})
-	if absent := view.Count() - sum; absent > 0 {
+	if absent := rd.view.Count() - sum; absent > 0 {
 		out = slices.Insert(out, 0, Group[int]{[]any{nil}, absent})
 	}
 	return out, true, nil

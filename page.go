@@ -50,26 +50,26 @@ func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
 	defer rd.end()
 	var after *position
 	if cursor != "" {
-		if after, err = q.plan.locate(view, cursor); err != nil {
+		if after, err = q.plan.locate(&rd, cursor); err != nil {
 			return Page[R]{}, q.b.fail("page", Key{}, err)
 		}
 	}
-	return page(&q.plan, &q.shown, view, after, limit), nil
+	return page(&q.plan, &q.shown, rd, after, limit), nil
 }
 
-func page[R any](p *plan, dec *decoder[R], view table.View, after *position, limit int) Page[R] {
+func page[R any](p *plan, dec *decoder[R], rd reading, after *position, limit int) Page[R] {
 	want := limit
 	if want++; want < 0 {
 		want = limit
 	}
-	x := exec{p: p, view: view, after: after}
+	x := exec{p: p, rd: rd, view: rd.view, after: after}
 	x.begin(false, 0, want)
 	out := Page[R]{Records: make([]R, 0, min(limit, batchRows))}
 	var last *table.Version
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
 			if len(out.Records) == limit {
-				out.HasMore, out.Next = true, p.cursor(view, last)
+				out.HasMore, out.Next = true, p.cursor(&rd, last)
 				return out
 			}
 			out.Records = append(out.Records, dec.make(v))
@@ -103,8 +103,8 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	defer rd.end()
 	sh := q.b.shape
 	if s, ok := opt.After.(string); ok {
-		if after, err := q.plan.locate(view, Cursor(s)); err == nil {
-			return page(&q.plan, &q.shown, view, after, opt.Limit), nil
+		if after, err := q.plan.locate(&rd, Cursor(s)); err == nil {
+			return page(&q.plan, &q.shown, rd, after, opt.Limit), nil
 		}
 	}
 	text, word, ok := sh.keyArg(opt.After)
@@ -114,22 +114,31 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	after := &position{}
 	if q.b.def.Ordered {
 		after.values = []any{q.b.keyOf(opt.After).Value()}
-	} else if after.ordinal, ok = q.b.ordinal(view, text, word); !ok {
+	} else if after.ordinal, ok = rd.ordinal(text, word); !ok {
 		return Page[R]{}, q.b.fail("page", q.b.keyOf(opt.After), ErrNotFound)
 	}
-	return page(&q.plan, &q.shown, view, after, opt.Limit), nil
+	return page(&q.plan, &q.shown, rd, after, opt.Limit), nil
 }
 
 // ordinal finds the place of a key in the order of insertion.
-func (b *bucket) ordinal(view table.View, text string, word int64) (uint64, bool) {
-	v, row := view.GetText(text)
-	if !b.shape.textKey() {
-		v, row = view.GetWord(word)
+func (r *reading) ordinal(text string, word int64) (uint64, bool) {
+	if r.tb != nil {
+		k := IntKey(word)
+		if r.b.shape.textKey() {
+			k = StringKey(text)
+		}
+		if w := r.tb.find(k); w != nil {
+			return w.ordinal, true
+		}
+	}
+	v, row := r.view.GetText(text)
+	if !r.b.shape.textKey() {
+		v, row = r.view.GetWord(word)
 	}
 	if v == nil {
 		return 0, false
 	}
-	return view.Ordinal(row), true
+	return r.view.Ordinal(row), true
 }
 
 // position is a place in the order of a query: that of a record, there or not.
@@ -208,12 +217,12 @@ const cursorVersion = 1
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // cursor is the place behind a record.
-func (p *plan) cursor(view table.View, v *table.Version) Cursor {
+func (p *plan) cursor(rd *reading, v *table.Version) Cursor {
 	b := append(make([]byte, 0, 128), cursorVersion)
 	b = binary.BigEndian.AppendUint64(b, p.print())
 	b = binary.BigEndian.AppendUint64(b, p.b.table.ID())
 	key := p.b.shape.keyOf(v)
-	ord, _ := p.b.ordinal(view, key.text, key.word)
+	ord, _ := rd.ordinal(key.text, key.word)
 	b = binary.AppendUvarint(b, ord)
 	b = appendValue(b, key.Value())
 	for i := range p.order {
@@ -224,7 +233,7 @@ func (p *plan) cursor(view table.View, v *table.Version) Cursor {
 }
 
 // locate reads a cursor.
-func (p *plan) locate(view table.View, cursor Cursor) (*position, error) {
+func (p *plan) locate(rd *reading, cursor Cursor) (*position, error) {
 	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrCursor, why) }
 	b, err := base64.RawURLEncoding.Strict().DecodeString(string(cursor))
 	if err != nil || len(b) < 1+8+8+1+1+4 || b[0] != cursorVersion {
@@ -266,7 +275,7 @@ func (p *plan) locate(view table.View, cursor Cursor) (*position, error) {
 	}
 	text, word, ok := p.b.shape.keyArg(key)
 	if ok {
-		pos.ordinal, ok = p.b.ordinal(view, text, word)
+		pos.ordinal, ok = rd.ordinal(text, word)
 	}
 	if !ok {
 		return nil, bad("the store was opened anew, and the record where the page ended is gone")

@@ -22,7 +22,7 @@ import (
 // equal in the fields of OrderBy.
 type Query[R any] struct {
 	b    *bucket
-	at   *Snapshot
+	at   *scope
 	dec  decoder[R]
 	spec querySpec
 
@@ -170,7 +170,7 @@ func (q *Query[R]) All() ([]R, error) {
 		return nil, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
 	return collect(&x, &q.shown, q.hint(&x)), nil
 }
@@ -230,16 +230,18 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 			return
 		}
 		defer rd.end()
-		x := exec{p: &q.plan, read: rd, view: rd.view}
+		x := exec{p: &q.plan, rd: rd, view: rd.view}
 		x.begin(false, q.spec.offset, q.spec.limit)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
 			for _, v := range batch {
 				if q.shown.plain {
 					if !yield(*(*R)(at(v, q.shown.off)), nil) {
+						x.stop(v)
 						return
 					}
 				} else if !yield(q.shown.make(v), nil) {
+					x.stop(v)
 					return
 				}
 			}
@@ -257,7 +259,7 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 		return err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.early()
 	r := new(R)
@@ -269,6 +271,7 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 				*r = q.shown.make(v)
 			}
 			if !fn(r) {
+				x.stop(v)
 				return nil
 			}
 		}
@@ -305,7 +308,7 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 	if q.spec.limit >= 0 {
 		limit = min(limit, q.spec.limit)
 	}
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, limit)
 	for _, v := range x.next() {
 		return q.shown.make(v), true, nil
@@ -324,8 +327,9 @@ func (q *Query[R]) Exists() (bool, error) {
 	if q.spec.limit >= 0 {
 		limit = min(limit, q.spec.limit)
 	}
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(true, q.spec.offset, limit)
+	x.only()
 	return len(x.next()) > 0, nil
 }
 
@@ -337,7 +341,7 @@ func (q *Query[R]) Count() (int, error) {
 		return 0, err
 	}
 	defer rd.end()
-	n := q.plan.count(view)
+	n := rd.count(&q.plan)
 	n = max(n-q.spec.offset, 0)
 	if q.spec.limit >= 0 {
 		n = min(n, q.spec.limit)
@@ -347,6 +351,9 @@ func (q *Query[R]) Count() (int, error) {
 
 // count is Query.Count without making a query.
 func (b *bucket) count(at *scope, filters []Filter) (int, error) {
+	if at != nil && at.tx != nil { // which keeps the plan
+		return newQuery(b, at, decoder[Record]{}, filters).Count()
+	}
 	var p plan
 	if err := b.compile(&p, filters, nil); err != nil {
 		return 0, err
@@ -356,7 +363,22 @@ func (b *bucket) count(at *scope, filters []Filter) (int, error) {
 		return 0, err
 	}
 	defer rd.end()
-	return p.count(view), nil
+	return p.count(rd.view), nil
+}
+
+// count is plan.count, through the writes of a transaction.
+func (r *reading) count(p *plan) (n int) {
+	if !r.written() {
+		r.depend(p)
+		return p.count(r.view)
+	}
+	x := exec{p: p, rd: *r, view: r.view}
+	x.begin(true, 0, -1)
+	x.only()
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		n += len(batch)
+	}
+	return n
 }
 
 // count returns the number of matching records, without reading them where the
@@ -412,12 +434,12 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 		return nil, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, read: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, 0, n)
 	if last && !q.b.def.Ordered {
 		x.c.back = true // a scan, from the end
 	}
-	count, ok := view.Counted()
+	count, ok := rd.view.Counted()
 	if !ok {
 		count = batchRows
 	}

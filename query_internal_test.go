@@ -24,24 +24,24 @@ type PathAnswer struct {
 // and without an intersection, in the query's order and in any. With a cursor it
 // is the page behind that.
 func AnswerByEachPath[R any](q *Query[R], cursor Cursor, limit int) ([]PathAnswer, error) {
-	view, l, err := q.start()
+	rd, err := q.start()
 	if err != nil {
 		return nil, err
 	}
-	defer q.b.release(l)
+	defer rd.end()
 	p := &q.plan
 	if p.never || limit == 0 {
 		return nil, nil
 	}
 	var after *position
 	if cursor != "" {
-		if after, err = p.locate(view, cursor); err != nil {
+		if after, err = p.locate(&rd, cursor); err != nil {
 			return nil, err
 		}
 	}
 	var out []PathAnswer
 	for i := pathScan; i < p.cands; i++ {
-		out = append(out, p.answersBy(i, view, after, q.spec.offset, limit)...)
+		out = append(out, p.answersBy(i, rd.view, after, q.spec.offset, limit)...)
 	}
 	return out, nil
 }
@@ -103,12 +103,12 @@ func (p *plan) take(name string, ch choice, v table.View, after *position, unord
 // at and how many came.
 func chosen[R any](t *testing.T, q *Query[R], cursor Cursor, limit int) (touched, came int) {
 	t.Helper()
-	view, l, err := q.start()
+	rd, err := q.start()
 	require.NoError(t, err)
-	defer q.b.release(l)
-	x := exec{p: &q.plan, view: view}
+	defer rd.end()
+	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	if cursor != "" {
-		x.after, err = q.plan.locate(view, cursor)
+		x.after, err = q.plan.locate(&rd, cursor)
 		require.NoError(t, err)
 	}
 	x.begin(false, 0, limit)

@@ -23,6 +23,7 @@ type Tx struct {
 
 	mu      sync.Mutex // protects the read and write sets
 	buckets map[*bucket]*txBucket
+	ops     uint64 // writes so far
 	inserts uint64 // records inserted so far: their place in the order
 	records int    // in the write set
 	bytes   int    // estimate

@@ -8,6 +8,7 @@ import (
 
 // txBucket is what a transaction has read and written in one bucket.
 type txBucket struct {
+	tx    *Tx
 	b     *bucket
 	view  table.View
 	reads readSet
@@ -31,9 +32,30 @@ type txWrite struct {
 	key     Key
 	old     *table.Version // what the snapshot has; nil: nothing
 	new     *table.Version // nil: nothing any more
+	op      uint64         // the operation that made it
+	older   []txState      // what was new before
 	ordinal uint64         // place in the order of insertion
 	bytes   int            // estimate of new
 	anew    bool           // the old record was deleted: the new one is another
+}
+
+// txState is a new version, and the operation that made it.
+type txState struct {
+	op uint64
+	v  *table.Version
+}
+
+// at returns the new version as of an operation; false if there was none yet.
+func (w *txWrite) at(op uint64) (*table.Version, bool) {
+	if w.op <= op {
+		return w.new, true
+	}
+	for _, s := range slices.Backward(w.older) {
+		if s.op <= op {
+			return s.v, true
+		}
+	}
+	return nil, false
 }
 
 // uniqueKey is a value in a unique index.
@@ -46,11 +68,10 @@ type uniqueKey struct {
 // all that are there.
 const insertedFrom = 1 << 63
 
-// in returns the part of the transaction that is about a bucket; tx.mu is held.
 func (tx *Tx) inLocked(b *bucket) *txBucket {
 	tb := tx.buckets[b]
 	if tb == nil {
-		tb = &txBucket{b: b, view: b.table.At(tx.pin.Seq)}
+		tb = &txBucket{tx: tx, b: b, view: b.table.At(tx.pin.Seq)}
 		if tx.buckets == nil {
 			tx.buckets = map[*bucket]*txBucket{}
 		}
@@ -68,6 +89,20 @@ func (tx *Tx) baseLocked(tb *txBucket, k Key) (*table.Version, uint32) {
 		return tb.view.GetText(k.text)
 	}
 	return tb.view.GetWord(k.word)
+}
+
+// in returns the part of the transaction that is about a bucket.
+func (tx *Tx) in(b *bucket) *txBucket {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.inLocked(b)
+}
+
+// find returns the write of a key, nil if there is none.
+func (tb *txBucket) find(k Key) *txWrite {
+	tb.tx.mu.Lock()
+	defer tb.tx.mu.Unlock()
+	return tb.writes[k]
 }
 
 // get reads a record through the transaction's writes.
@@ -197,7 +232,11 @@ func (tx *Tx) setLocked(op string, tb *txBucket, w *txWrite, v *table.Version) e
 		size = tb.b.sizeOf(v)
 	}
 	tx.bytes += size - w.bytes
-	w.new, w.bytes = v, size
+	if !fresh {
+		w.older = append(w.older, txState{w.op, w.new})
+	}
+	tx.ops++
+	w.new, w.bytes, w.op = v, size, tx.ops
 	w.anew = w.anew || v == nil
 	if fresh {
 		tx.records++

@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+
+	"github.com/noex-go/store"
+)
+
+type account struct {
+	ID      int `store:"id,key"`
+	Balance int `store:"balance"`
+	store.Meta
+}
+
+// accounts makes two buckets of n accounts each.
+func accounts(b *testing.B, s *store.Store, n int) (from, to *store.TypedBucket[account]) {
+	b.Helper()
+	list := make([]account, n)
+	for i := range list {
+		list[i].ID = i + 1
+	}
+	for name, h := range map[string]**store.TypedBucket[account]{"from": &from, "to": &to} {
+		t, err := store.Define[account](ctx, s, name)
+		check(b, err)
+		_, err = t.InsertMany(ctx, list)
+		check(b, err)
+		*h = t
+	}
+	return from, to
+}
+
+func transfer(s *store.Store, from, to *store.TypedBucket[account], i, j int) error {
+	return s.Transaction(ctx, func(tx *store.Tx) error {
+		add := func(h *store.TypedBucket[account], id, by int) error {
+			_, err := h.In(tx).Update(ctx, id, func(a *account) error { a.Balance += by; return nil })
+			return err
+		}
+		if err := add(from, i, -1); err != nil {
+			return err
+		}
+		return add(to, j, 1)
+	}, store.Retry(100))
+}
+
+// BenchmarkTransfer reads and writes a record in each of two buckets, in one
+// transaction.
+func BenchmarkTransfer(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		s := open(b)
+		from, to := accounts(b, s, n)
+		for b.Loop() {
+			check(b, transfer(s, from, to, 1+rand.IntN(n), 1+rand.IntN(n)))
+		}
+	})
+}
+
+// BenchmarkTransfer8 is Transfer from eight goroutines; one in a hundred goes to
+// the same record.
+func BenchmarkTransfer8(b *testing.B) {
+	s := open(b)
+	const n = 10_000
+	from, to := accounts(b, s, n)
+	b.SetParallelism(4)
+	b.ReportAllocs()
+	var failed atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := 1 + rand.IntN(n)
+			if rand.IntN(100) == 0 {
+				i = 1
+			}
+			if transfer(s, from, to, i, 1+rand.IntN(n)) != nil {
+				failed.Add(1)
+			}
+		}
+	})
+	b.ReportMetric(float64(s.Stats().Transactions.Retries)/float64(b.N), "retries/op")
+	if failed.Load() > 0 {
+		b.Fatal("gave up")
+	}
+}
+
+// BenchmarkReadOnlyTransaction reads two records at one commit.
+func BenchmarkReadOnlyTransaction(b *testing.B) {
+	s := open(b)
+	const n = 10_000
+	from, to := accounts(b, s, n)
+	b.ReportAllocs()
+	for b.Loop() {
+		check(b, s.Transaction(ctx, func(tx *store.Tx) error {
+			from.In(tx).Get(1 + rand.IntN(n))
+			to.In(tx).Get(1 + rand.IntN(n))
+			return nil
+		}))
+	}
+}
