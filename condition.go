@@ -380,7 +380,7 @@ func (k compiler) condition(c *cond, f *Filter, not bool, depth int) error {
 	c.not = not
 	if k.dry && f.hasPlaceholder() {
 		c.op = condConst
-		return nil
+		return k.applies(f, typ)
 	}
 	switch f.op {
 	case opNe:
@@ -400,6 +400,21 @@ func (k compiler) condition(c *cond, f *Filter, not bool, depth int) error {
 		return k.text(c, f, typ)
 	}
 	return k.comparison(c, f, typ)
+}
+
+// applies reports that an operator cannot be used on a field, whatever the value.
+func (k compiler) applies(f *Filter, typ Type) error {
+	switch f.op {
+	case opGt, opGte, opLt, opLte, opBetween:
+		if typ == Object || typ == Array {
+			return k.err(f.field, "has type %s, which has no order", typ)
+		}
+	case opContains, opHasPrefix, opHasSuffix:
+		if typ != String && typ != Any && (typ != Array || f.op != opContains) {
+			return k.err(f.field, "has type %s: %q needs a string", typ, opNames[f.op])
+		}
+	}
+	return nil
 }
 
 // junction compiles And, Or and Not below the top.
@@ -506,8 +521,8 @@ func (k compiler) text(c *cond, f *Filter, typ Type) error {
 		}
 		return nil
 	}
-	if typ != String && typ != Any {
-		return k.err(f.field, "has type %s: %q needs a string", typ, opNames[f.op])
+	if err := k.applies(f, typ); err != nil {
+		return err
 	}
 	text, err := toString(f.value)
 	if err != nil {
@@ -539,9 +554,10 @@ func prefixInterval(text string) interval {
 // comparison compiles Gt, Gte, Lt, Lte and Between.
 func (k compiler) comparison(c *cond, f *Filter, typ Type) error {
 	c.op, c.more = condRange, &condMore{}
-	if typ == Object || typ == Array {
-		return k.err(f.field, "has type %s, which has no order", typ)
+	if err := k.applies(f, typ); err != nil {
+		return err
 	}
+	own := typ
 	if typ == Int || typ == Float {
 		typ = Number // 18.5 lies between integers, 2^53+1 between floats
 	}
@@ -571,6 +587,9 @@ func (k compiler) comparison(c *cond, f *Filter, typ Type) error {
 		}
 		want, err := k.operand(c, f.field, typ, b.from)
 		if err != nil {
+			if _, err := k.operand(c, f.field, own, b.from); err != nil {
+				return err // which names the field's own type
+			}
 			return err
 		}
 		*b.to = want

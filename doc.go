@@ -29,6 +29,9 @@
 //  3. Single reads are linearizable: a read that begins after a write was
 //     acknowledged sees it, and no read sees less than one that ended before it
 //     began. (TestLinearizableKey, TestKeyThatComesAndGoes, TestNoLostUpdate)
+//     Whichever path a query takes through indexes, its answer is that of a scan:
+//     the records, their order, pages, aggregates, groups. (TestQueryModel,
+//     TestQueriesBesideWriter, TestQueryTouches)
 //  4. Events. A handler gets the events of the commits that match its pattern in
 //     commit order, each once, never before the commit is visible, and those of
 //     one commit one after the other. (TestModel, TestEventOrder,

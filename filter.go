@@ -1,6 +1,11 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+)
 
 // Filter is a condition on a record. Filters are compiled against the bucket's
 // schema when the query is first asked; an unknown field, or a value that the
@@ -59,11 +64,33 @@ var opNames = [...]string{
 	opContains: "contains", opHasPrefix: "starts with", opHasSuffix: "ends with", opExists: "exists", opAnd: "and", opOr: "or", opNot: "not",
 }
 
-// Eq matches records whose field has the value; nil matches those without it.
-func Eq(field string, value any) Filter { return Filter{opEq, field, value} }
+// owned copies a value that the caller could change.
+func owned(v any) any {
+	switch v.(type) {
+	case nil, string, bool, int, int64, float64, time.Time:
+		return v
+	}
+	if k := reflect.TypeOf(v).Kind(); k != reflect.Map && k != reflect.Slice {
+		return v
+	}
+	return copyOption(v)
+}
+
+func ownedList(values []any) []any {
+	list := make([]any, len(values))
+	for i, v := range values {
+		list[i] = owned(v)
+	}
+	return list
+}
+
+// Eq matches records whose field has the value; nil matches those without it. A
+// value that the field's type cannot have, such as 18.5 of an Int, is an error;
+// in a comparison of order it is a number like others.
+func Eq(field string, value any) Filter { return Filter{opEq, field, owned(value)} }
 
 // Ne matches the records that Eq does not.
-func Ne(field string, value any) Filter { return Filter{opNe, field, value} }
+func Ne(field string, value any) Filter { return Filter{opNe, field, owned(value)} }
 
 // Gt matches records whose field is greater than the value.
 func Gt(field string, value any) Filter { return Filter{opGt, field, value} }
@@ -83,14 +110,14 @@ func Between(field string, lo, hi any) Filter { return Filter{opBetween, field, 
 
 // In matches records whose field has one of the values; nil among them matches
 // those without it. In with no value matches nothing.
-func In(field string, values ...any) Filter { return Filter{opIn, field, values} }
+func In(field string, values ...any) Filter { return Filter{opIn, field, ownedList(values)} }
 
 // NotIn matches the records that In does not.
-func NotIn(field string, values ...any) Filter { return Filter{opNotIn, field, values} }
+func NotIn(field string, values ...any) Filter { return Filter{opNotIn, field, ownedList(values)} }
 
 // Contains matches records whose string has the text in it, upper and lower case
 // alike (by Unicode's simple folding), or whose array has the value as an element.
-func Contains(field string, value any) Filter { return Filter{opContains, field, value} }
+func Contains(field string, value any) Filter { return Filter{opContains, field, owned(value)} }
 
 // HasPrefix matches records whose string starts with the text, case by case.
 func HasPrefix(field, text string) Filter { return Filter{opHasPrefix, field, text} }
@@ -102,11 +129,11 @@ func HasSuffix(field, text string) Filter { return Filter{opHasSuffix, field, te
 func Exists(field string) Filter { return Filter{op: opExists, field: field} }
 
 // And matches the records that match all filters; And() matches all records.
-func And(filters ...Filter) Filter { return Filter{op: opAnd, value: filters} }
+func And(filters ...Filter) Filter { return Filter{op: opAnd, value: slices.Clone(filters)} }
 
 // Or matches the records that match one of the filters or more; Or() matches
 // none.
-func Or(filters ...Filter) Filter { return Filter{op: opOr, value: filters} }
+func Or(filters ...Filter) Filter { return Filter{op: opOr, value: slices.Clone(filters)} }
 
 // Not matches the records that the filter does not.
 func Not(f Filter) Filter { return Filter{op: opNot, value: []Filter{f}} }

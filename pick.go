@@ -124,8 +124,8 @@ func (p *plan) cost(v table.View, n need, c *choice, all, matches, rows int) flo
 	if c.nulls != noNulls {
 		read += float64(all) / per
 	}
-	if c.exact && n.want >= 0 && n.want < matches {
-		read *= float64(n.want) / float64(matches)
+	if (c.exact || c.served > 0) && n.want >= 0 && n.want < matches {
+		read *= float64(n.want) / float64(matches) // and the rest of the last group
 		c.rows = max(int(read), n.want)
 	}
 	if !c.exact {
@@ -134,8 +134,8 @@ func (p *plan) cost(v table.View, n need, c *choice, all, matches, rows int) flo
 			keep = min(keep, n.want)
 		}
 		sorted = float64(matches) * float64(bits.Len(uint(keep))) * costCompare
-		if c.served > 0 {
-			sorted /= 2 // groups, and perhaps not all of them
+		if c.served > 0 { // in groups, until there are enough
+			sorted *= float64(keep) / float64(max(matches, 1)) / 2
 		}
 	}
 	return read*per + sorted + costSpan*float64(len(x.spans)+1)

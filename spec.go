@@ -71,9 +71,7 @@ func holdsPlaceholder(v any) bool {
 	case [2]any:
 		return holdsPlaceholder(x[0]) || holdsPlaceholder(x[1])
 	case []any:
-		if slices.ContainsFunc(x, holdsPlaceholder) {
-			return true
-		}
+		return slices.ContainsFunc(x, holdsPlaceholder)
 	case map[string]any:
 		for _, e := range x {
 			if holdsPlaceholder(e) {

@@ -128,6 +128,8 @@ func (n *normalizer) value(v any, around int) (any, *valueError) {
 		return n.object(x, around)
 	case []any:
 		return n.array(x, around)
+	case placeholder: // of a QuerySpec; nobody else can make one
+		return v, n.text(string(x))
 	}
 	return n.reflected(reflect.ValueOf(v), around)
 }
