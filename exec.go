@@ -71,6 +71,9 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 		x.size = min(max(n.want, 1), batchRows)
 	}
 	x.c = x.p.pick(x.view, n)
+	if !x.p.answers(x.path().answered) { // some will be looked at in vain
+		x.size = max(x.size, firstBatch)
+	}
 	x.rows = !x.c.exact || x.after != nil
 	if x.rd.tb != nil {
 		x.beginTx(unordered)
