@@ -22,6 +22,17 @@ func (b *bucket) check() error {
 	return b.table.Check()
 }
 
+// The defects that PlantBug plants.
+const (
+	BugKeysOnly = bugKeysOnly
+	BugEarly    = bugEarly
+	BugHalf     = bugHalf
+)
+
+// PlantBug gives the commit of transactions a defect. Call it before the first
+// write.
+func PlantBug(st *Store, bug plantedBug) { st.bug = bug }
+
 // PlantFault has f run wherever a bucket's writer applies a request. Call it
 // before the first write; f must let tests that are done pass.
 func PlantFault(st *Store, f func()) { st.fault = func(*request) { f() } }

@@ -23,9 +23,12 @@ func (s *readSet) key(k Key) {
 
 // overlaps reports whether a change concerns anything that was read. It costs
 // the answers read, not the bucket.
-func (s *readSet) overlaps(c *change) bool {
+func (s *readSet) overlaps(c *change, answers bool) bool {
 	if _, ok := s.keys[c.key()]; ok {
 		return true
+	}
+	if !answers {
+		return false
 	}
 	for _, d := range s.answers {
 		if d.overlaps(c) {

@@ -139,6 +139,7 @@ type Store struct {
 	queries namedQueries
 
 	fault func(*request) // tests plant a panic here; nil otherwise
+	bug   plantedBug     // tests plant defects here, to see that other tests find them
 }
 
 // Open returns an empty store. The context bounds the opening, not the store's

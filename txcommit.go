@@ -2,12 +2,23 @@ package store
 
 import (
 	"cmp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
 
 	"github.com/noex-go/store/internal/feed"
 	"github.com/noex-go/store/internal/table"
+)
+
+// plantedBug is a defect of the commit of transactions.
+type plantedBug uint8
+
+const (
+	noBug       plantedBug = iota
+	bugKeysOnly            // what queries have read is not checked
+	bugEarly               // the sequence is published before the versions have it
+	bugHalf                // the first bucket is published before the others
 )
 
 // txCounts is what Stats tells of transactions.
@@ -138,7 +149,7 @@ func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
 	for _, ev := range commits {
 		for i := range ev.changes {
 			c := &ev.changes[i]
-			if tb := tx.buckets[c.b]; tb != nil && tb.reads.overlaps(c) {
+			if tb := tx.buckets[c.b]; tb != nil && tb.reads.overlaps(c, tx.st.bug != bugKeysOnly) {
 				return after, c.conflict()
 			}
 		}
@@ -235,7 +246,15 @@ func (tx *Tx) publish(parts []*txBucket, checked uint64) error {
 		return err
 	}
 	seq := st.pins.Published() + 1
-	for _, tb := range parts {
+	if st.bug == bugEarly {
+		st.pins.Publish(seq)
+		runtime.Gosched()
+	}
+	for i, tb := range parts {
+		if st.bug == bugHalf && i == 1 {
+			st.pins.Publish(seq)
+			runtime.Gosched()
+		}
 		tb.b.table.Stamp(0, tb.b.table.Mark(), seq)
 	}
 	for _, tb := range parts {
