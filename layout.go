@@ -122,6 +122,7 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 	for i := range sh.slots {
 		if sh.slots[i].unique && i != sh.key {
 			sh.indexes = append(sh.indexes, sh.planIndex([]int{i}, true))
+			sh.uniques = true
 		}
 	}
 	for _, ix := range d.Indexes {

@@ -71,7 +71,7 @@ func (o *ownWrites) hide(buf []*table.Version, rows []uint32) (n int) {
 	o.tb.tx.mu.Lock()
 	defer o.tb.tx.mu.Unlock()
 	for i, v := range buf {
-		if w := o.tb.replaced[v]; w != nil {
+		if w := o.tb.replaced(v); w != nil {
 			if _, written := w.at(o.op); written {
 				continue
 			}

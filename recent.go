@@ -17,6 +17,7 @@ import (
 // checked any more, and is in conflict.
 type recent struct {
 	active atomic.Int64 // transactions under way
+	any    atomic.Bool  // there are commits, or were and are gone
 
 	// Under the store's commit lock.
 	commits    []*commitEvent // in order; those before first are gone
@@ -32,6 +33,7 @@ func (r *recent) enter() { r.active.Add(1) }
 // record keeps a published commit.
 func (r *recent) record(ev *commitEvent) {
 	r.commits = append(r.commits, ev)
+	r.any.Store(true)
 	r.bytes += ev.bytes()
 	for len(r.commits)-r.first > r.maxCommits || r.bytes > r.maxBytes {
 		r.dropFirst()
@@ -56,14 +58,16 @@ func (r *recent) dropFirst() {
 
 // leave counts a transaction out. The last one empties the ring.
 func (st *Store) leaveTx() {
-	if st.recent.active.Add(-1) > 0 {
+	r := &st.recent
+	if r.active.Add(-1) > 0 || !r.any.Load() {
 		return
 	}
 	st.commitMu.Lock()
 	defer st.commitMu.Unlock()
-	if r := &st.recent; r.active.Load() == 0 && len(r.commits) > 0 {
+	if r.active.Load() == 0 {
 		clear(r.commits)
 		r.commits, r.first, r.bytes = r.commits[:0], 0, 0
+		r.any.Store(false)
 	}
 }
 

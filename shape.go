@@ -39,6 +39,7 @@ type shape struct {
 	hide    []region // struct fields outside the schema: zeroed
 	refs    bool     // the body has pointers, slices, maps: a copy must be deep
 	indexes []indexPlan
+	uniques bool // some index is unique
 	ttl     time.Duration
 	expiry  int // with a ttl: the index of deadlines, the last
 }

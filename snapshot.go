@@ -90,17 +90,17 @@ func (l *holds) age() time.Duration {
 	return time.Since(l.first.began)
 }
 
-// hold holds the state that a pin shows.
-func (st *Store) hold(pin table.Pin) *hold {
-	h := &hold{store: st, pin: pin}
+// hold begins to hold the state that a pin shows.
+func (st *Store) hold(h *hold, pin table.Pin) {
+	h.store, h.pin = st, pin
 	h.refs.Store(1)
 	st.holds.add(h)
-	return h
 }
 
 // Snapshot takes a snapshot of the newest committed state. Close it when done.
 func (st *Store) Snapshot() *Snapshot {
-	h := st.hold(st.pins.AcquireLong())
+	h := &hold{}
+	st.hold(h, st.pins.AcquireLong())
 	st.snapshots.Add(1)
 	s := &Snapshot{scope: scope{hold: h}}
 	// A snapshot that is forgotten does not hold on to old versions for ever.

@@ -55,7 +55,7 @@ func (tx *Tx) commit() error {
 
 // written returns the buckets with net writes, in the order of their ids.
 func (tx *Tx) writtenLocked() (parts []*txBucket) {
-	for _, tb := range tx.buckets {
+	for _, tb := range tx.parts {
 		tb.list = slices.DeleteFunc(tb.list, func(w *txWrite) bool { return w.old == nil && w.new == nil })
 		if len(tb.list) > 0 {
 			parts = append(parts, tb)
@@ -117,6 +117,7 @@ func (tx *Tx) tryCommit(parts []*txBucket) error {
 		undo(parts)
 		return err
 	}
+	tx.close() // so that what its own snapshot saw can be cut at once
 	for _, tb := range parts {
 		tb.b.table.Settle()
 	}
@@ -135,6 +136,9 @@ func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
 	if tx.iso == SnapshotIsolation {
 		return after, nil
 	}
+	if !tx.st.recent.any.Load() {
+		return after, nil
+	}
 	if lock {
 		tx.st.commitMu.Lock()
 	}
@@ -149,7 +153,7 @@ func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
 	for _, ev := range commits {
 		for i := range ev.changes {
 			c := &ev.changes[i]
-			if tb := tx.buckets[c.b]; tb != nil && tb.reads.overlaps(c, tx.st.bug != bugKeysOnly) {
+			if tb := tx.partLocked(c.b); tb != nil && tb.reads.overlaps(c, tx.st.bug != bugKeysOnly) {
 				return after, c.conflict()
 			}
 		}
@@ -182,7 +186,10 @@ func (tb *txBucket) head(w *txWrite) table.Ref {
 
 // check finds writes of others in the way, and unique values that are taken.
 func (tb *txBucket) check() error {
-	rows := make(map[uint32]bool, len(tb.list))
+	var rows map[uint32]bool // of the records that change
+	if tb.b.shape.uniques {
+		rows = make(map[uint32]bool, len(tb.list))
+	}
 	for _, w := range tb.list {
 		at := tb.head(w)
 		switch {
@@ -194,9 +201,12 @@ func (tb *txBucket) check() error {
 		default:
 			return (&change{b: tb.b, old: w.old, new: at.V}).conflict()
 		}
-		if at.V != nil {
+		if at.V != nil && rows != nil {
 			rows[at.Row()] = true
 		}
+	}
+	if rows == nil {
+		return nil
 	}
 	for _, w := range tb.list {
 		if w.new == nil {
@@ -263,6 +273,9 @@ func (tx *Tx) publish(parts []*txBucket, checked uint64) error {
 	st.pins.Publish(seq)
 	for _, tb := range parts {
 		tb.b.table.EndPublish(seq)
+	}
+	if st.recent.active.Load() < 2 && !st.feed.Active() {
+		return nil // nobody but this transaction
 	}
 	ev := &commitEvent{seq: seq}
 	touched := make([]feed.Touch, 0, len(parts))

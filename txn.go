@@ -21,12 +21,14 @@ type Tx struct {
 	st  *Store
 	iso isolation
 
-	mu      sync.Mutex // protects the read and write sets
-	buckets map[*bucket]*txBucket
-	ops     uint64 // writes so far
-	inserts uint64 // records inserted so far: their place in the order
-	records int    // in the write set
-	bytes   int    // estimate
+	held    hold
+	few     [2]*txBucket // where parts begins
+	mu      sync.Mutex   // protects the read and write sets
+	parts   []*txBucket  // of the buckets that it read or wrote
+	ops     uint64       // writes so far
+	inserts uint64       // records inserted so far: their place in the order
+	records int          // in the write set
+	bytes   int          // estimate
 }
 
 // TxOption changes how a transaction runs: [Retry], [SnapshotIsolation].
@@ -124,7 +126,9 @@ func attempt[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, error), 
 func (st *Store) beginTx(iso isolation) *Tx {
 	st.recent.enter()
 	tx := &Tx{st: st, iso: iso}
-	tx.scope = scope{hold: st.hold(st.pins.Acquire()), tx: tx}
+	st.hold(&tx.held, st.pins.Acquire())
+	tx.scope = scope{hold: &tx.held, tx: tx}
+	tx.parts = tx.few[:0]
 	return tx
 }
 

@@ -13,11 +13,47 @@ type txBucket struct {
 	view  table.View
 	reads readSet
 
-	writes   map[Key]*txWrite
-	list     []*txWrite                  // in the order of the first write to each key
-	replaced map[*table.Version]*txWrite // by the version that the snapshot has
-	uniques  map[uniqueKey]*txWrite      // values that the new versions have
-	log      []txUndo                    // what the operation under way has changed
+	list    []*txWrite             // in the order of the first write to each key
+	index   *txIndex               // of the list, once it is long
+	uniques map[uniqueKey]*txWrite // values that the new versions have
+	log     []txUndo               // what the operation under way has changed
+	first   [2]*txWrite            // where list and log begin
+	undo    [1]txUndo
+}
+
+// txIndex finds the writes of a long list.
+type txIndex struct {
+	byKey map[Key]*txWrite
+	byOld map[*table.Version]*txWrite
+}
+
+// longList is how many writes are searched one by one.
+const longList = 8
+
+// write returns the write of a key, nil if there is none.
+func (tb *txBucket) write(k Key) *txWrite {
+	if tb.index != nil {
+		return tb.index.byKey[k]
+	}
+	for _, w := range tb.list {
+		if w.key == k {
+			return w
+		}
+	}
+	return nil
+}
+
+// replaced returns the write of a version that the snapshot has.
+func (tb *txBucket) replaced(v *table.Version) *txWrite {
+	if tb.index != nil {
+		return tb.index.byOld[v]
+	}
+	for _, w := range tb.list {
+		if w.old == v {
+			return w
+		}
+	}
+	return nil
 }
 
 // txUndo is what a write was before.
@@ -69,15 +105,23 @@ type uniqueKey struct {
 const insertedFrom = 1 << 63
 
 func (tx *Tx) inLocked(b *bucket) *txBucket {
-	tb := tx.buckets[b]
-	if tb == nil {
-		tb = &txBucket{tx: tx, b: b, view: b.table.At(tx.pin.Seq)}
-		if tx.buckets == nil {
-			tx.buckets = map[*bucket]*txBucket{}
-		}
-		tx.buckets[b] = tb
+	if tb := tx.partLocked(b); tb != nil {
+		return tb
 	}
+	tb := &txBucket{tx: tx, b: b, view: b.table.At(tx.pin.Seq)}
+	tb.list, tb.log = tb.first[:0], tb.undo[:0]
+	tx.parts = append(tx.parts, tb)
 	return tb
+}
+
+// part is what there is of a bucket in the transaction, nil if there is nothing.
+func (tx *Tx) partLocked(b *bucket) *txBucket {
+	for _, tb := range tx.parts {
+		if tb.b == b {
+			return tb
+		}
+	}
+	return nil
 }
 
 // base finds what the snapshot has under a key, and notes that it was read.
@@ -102,7 +146,7 @@ func (tx *Tx) in(b *bucket) *txBucket {
 func (tb *txBucket) find(k Key) *txWrite {
 	tb.tx.mu.Lock()
 	defer tb.tx.mu.Unlock()
-	return tb.writes[k]
+	return tb.write(k)
 }
 
 // get reads a record through the transaction's writes.
@@ -113,7 +157,7 @@ func (tx *Tx) get(b *bucket, k Key) *table.Version {
 }
 
 func (tx *Tx) getLocked(tb *txBucket, k Key) *table.Version {
-	if w := tb.writes[k]; w != nil {
+	if w := tb.write(k); w != nil {
 		return w.new
 	}
 	v, _ := tx.baseLocked(tb, k)
@@ -151,7 +195,7 @@ func (tx *Tx) insert(b *bucket, vs ...*table.Version) error {
 
 func (tx *Tx) insertLocked(tb *txBucket, v *table.Version) error {
 	k := tb.b.shape.keyOf(v)
-	w := tb.writes[k]
+	w := tb.write(k)
 	if w == nil {
 		if v, _ := tx.baseLocked(tb, k); v == nil {
 			w = &txWrite{key: k, ordinal: insertedFrom + tx.inserts}
@@ -201,7 +245,7 @@ func (tx *Tx) replace(b *bucket, op string, k Key, old, v *table.Version) (done 
 
 // write returns the write of a record that the transaction sees.
 func (tx *Tx) writeLocked(tb *txBucket, k Key) *txWrite {
-	if w := tb.writes[k]; w != nil {
+	if w := tb.write(k); w != nil {
 		return w
 	}
 	old, row := tx.baseLocked(tb, k)
@@ -224,7 +268,7 @@ func (tx *Tx) putLocked(op string, tb *txBucket, w *txWrite, v *table.Version) e
 
 // set records the new version of a write, nil for a deletion.
 func (tx *Tx) setLocked(op string, tb *txBucket, w *txWrite, v *table.Version) error {
-	fresh := tb.writes[w.key] == nil
+	fresh := tb.write(w.key) == nil
 	tb.log = append(tb.log, txUndo{w, *w, fresh})
 	tb.release(w)
 	size := 0
@@ -258,28 +302,42 @@ func (tx *Tx) undoLocked(tb *txBucket, u *txUndo) {
 		return
 	}
 	tx.records--
-	delete(tb.writes, u.w.key)
-	delete(tb.replaced, u.w.old)
+	if tb.index != nil {
+		delete(tb.index.byKey, u.w.key)
+		delete(tb.index.byOld, u.w.old)
+	}
 	tb.list = tb.list[:len(tb.list)-1] // it came last
 }
 
 func (tb *txBucket) addLocked(w *txWrite) {
-	if tb.writes == nil {
-		tb.writes = map[Key]*txWrite{}
-		tb.replaced = map[*table.Version]*txWrite{}
-		tb.uniques = map[uniqueKey]*txWrite{}
-	}
-	tb.writes[w.key] = w
 	tb.list = append(tb.list, w)
+	switch {
+	case tb.index != nil:
+		tb.index.add(w)
+	case len(tb.list) > longList:
+		tb.index = &txIndex{byKey: map[Key]*txWrite{}, byOld: map[*table.Version]*txWrite{}}
+		for _, w := range tb.list {
+			tb.index.add(w)
+		}
+	}
+}
+
+func (x *txIndex) add(w *txWrite) {
+	x.byKey[w.key] = w
 	if w.old != nil {
-		tb.replaced[w.old] = w
+		x.byOld[w.old] = w
 	}
 }
 
 // claim and release enter the unique values of a write's new version, and take
 // them out.
 func (tb *txBucket) claim(w *txWrite) {
-	tb.eachUnique(w.new, func(u uniqueKey) { tb.uniques[u] = w })
+	tb.eachUnique(w.new, func(u uniqueKey) {
+		if tb.uniques == nil {
+			tb.uniques = map[uniqueKey]*txWrite{}
+		}
+		tb.uniques[u] = w
+	})
 }
 
 func (tb *txBucket) release(w *txWrite) {
@@ -288,7 +346,7 @@ func (tb *txBucket) release(w *txWrite) {
 
 // eachUnique calls fn with the values that a version has in unique indexes.
 func (tb *txBucket) eachUnique(v *table.Version, fn func(u uniqueKey)) {
-	if v == nil {
+	if v == nil || !tb.b.shape.uniques {
 		return
 	}
 	for i := range tb.b.shape.indexes {
@@ -319,7 +377,7 @@ func (tx *Tx) uniqueLocked(tb *txBucket, w *txWrite, v *table.Version) (err erro
 		var found [1]*table.Version
 		c.Lookup(tb.view, u.index, u.key)
 		for c.Next(found[:], nil) > 0 {
-			if found[0] == w.old || tb.replaced[found[0]] != nil {
+			if found[0] == w.old || tb.replaced(found[0]) != nil {
 				continue
 			}
 			if tx.iso != SnapshotIsolation {
