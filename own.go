@@ -13,8 +13,9 @@ import (
 // written are hidden where the snapshot has them, and their new versions are
 // merged in at their place in the query's order.
 //
-// It costs a look at each write of the bucket when the answer begins, and a look
-// into a map for each record of the snapshot.
+// When it begins, the answer looks at the writes that the keys of its path lead
+// to; where it takes a path without keys, an interval or a scan, at each write of
+// the bucket. A record of the snapshot costs a look into a map.
 type ownWrites struct {
 	tb        *txBucket
 	op        uint64 // the last operation that counts
@@ -43,7 +44,7 @@ func (x *exec) beginTx(unordered bool) {
 		return
 	}
 	o := &ownWrites{tb: tb, op: tb.tx.ops, unordered: unordered}
-	for _, w := range tb.list {
+	for _, w := range tb.candidates(x.path()) {
 		v, _ := w.at(o.op)
 		if v != nil && !x.p.never && x.p.test(v, 0) && (x.after == nil || x.after.compare(x.p, v, w.ordinal) < 0) {
 			o.items = append(o.items, ownItem{v, w.ordinal})

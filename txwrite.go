@@ -13,18 +13,19 @@ type txBucket struct {
 	view  table.View
 	reads readSet
 
-	list    []*txWrite             // in the order of the first write to each key
-	index   *txIndex               // of the list, once it is long
-	uniques map[uniqueKey]*txWrite // values that the new versions have
-	log     []txUndo               // what the operation under way has changed
-	first   [2]*txWrite            // where list and log begin
+	list    []*txWrite              // in the order of the first write to each key
+	index   *txIndex                // of the list, once it is long
+	uniques map[indexedKey]*txWrite // values that the new versions have
+	log     []txUndo                // what the operation under way has changed
+	first   [2]*txWrite             // where list and log begin
 	undo    [1]txUndo
 }
 
 // txIndex finds the writes of a long list.
 type txIndex struct {
-	byKey map[Key]*txWrite
-	byOld map[*table.Version]*txWrite
+	byKey   map[Key]*txWrite
+	byOld   map[*table.Version]*txWrite
+	byValue map[indexedKey][]*txWrite // new versions, by their keys in every index
 }
 
 // longList is how many writes are searched one by one.
@@ -94,8 +95,8 @@ func (w *txWrite) at(op uint64) (*table.Version, bool) {
 	return nil, false
 }
 
-// uniqueKey is a value in a unique index.
-type uniqueKey struct {
+// indexedKey is a value in an index.
+type indexedKey struct {
 	index int
 	key   table.Key
 }
@@ -315,9 +316,12 @@ func (tb *txBucket) addLocked(w *txWrite) {
 	case tb.index != nil:
 		tb.index.add(w)
 	case len(tb.list) > longList:
-		tb.index = &txIndex{byKey: map[Key]*txWrite{}, byOld: map[*table.Version]*txWrite{}}
-		for _, w := range tb.list {
-			tb.index.add(w)
+		tb.index = &txIndex{byKey: map[Key]*txWrite{}, byOld: map[*table.Version]*txWrite{}, byValue: map[indexedKey][]*txWrite{}}
+		for _, other := range tb.list {
+			tb.index.add(other)
+			if other != w { // whose values are claimed next
+				tb.claimValues(other)
+			}
 		}
 	}
 }
@@ -332,20 +336,77 @@ func (x *txIndex) add(w *txWrite) {
 // claim and release enter the unique values of a write's new version, and take
 // them out.
 func (tb *txBucket) claim(w *txWrite) {
-	tb.eachUnique(w.new, func(u uniqueKey) {
+	tb.eachUnique(w.new, func(u indexedKey) {
 		if tb.uniques == nil {
-			tb.uniques = map[uniqueKey]*txWrite{}
+			tb.uniques = map[indexedKey]*txWrite{}
 		}
 		tb.uniques[u] = w
 	})
+	if tb.index != nil {
+		tb.claimValues(w)
+	}
 }
 
 func (tb *txBucket) release(w *txWrite) {
-	tb.eachUnique(w.new, func(u uniqueKey) { delete(tb.uniques, u) })
+	tb.eachUnique(w.new, func(u indexedKey) { delete(tb.uniques, u) })
+	if tb.index != nil {
+		tb.eachValue(w.new, func(u indexedKey) {
+			rest := slices.DeleteFunc(tb.index.byValue[u], func(o *txWrite) bool { return o == w })
+			if len(rest) > 0 {
+				tb.index.byValue[u] = rest
+			} else {
+				delete(tb.index.byValue, u)
+			}
+		})
+	}
+}
+
+func (tb *txBucket) claimValues(w *txWrite) {
+	tb.eachValue(w.new, func(u indexedKey) { tb.index.byValue[u] = append(tb.index.byValue[u], w) })
+}
+
+// eachValue calls fn with the keys that a version has in all indexes.
+func (tb *txBucket) eachValue(v *table.Version, fn func(u indexedKey)) {
+	if v == nil {
+		return
+	}
+	for i := range tb.b.shape.indexes {
+		if k, ok := tb.b.shape.indexes[i].keyOf(v); ok {
+			fn(indexedKey{i, k})
+		}
+	}
+}
+
+// candidates returns the writes that an answer may have to read: those that its
+// path's keys lead to, if the list is long and the path has keys, else all.
+func (tb *txBucket) candidates(path *path) []*txWrite {
+	if tb.index == nil {
+		return tb.list
+	}
+	var found []*txWrite
+	switch {
+	case path.access == accessKey:
+		k := IntKey(path.word)
+		if tb.b.shape.textKey() {
+			k = StringKey(path.text)
+		}
+		if w := tb.write(k); w != nil {
+			found = append(found, w)
+		}
+		return found
+	case path.access == accessIndex && path.point && len(path.spans) == 0:
+		return tb.index.byValue[indexedKey{path.index, path.span.Lo}]
+	case path.access == accessIndex && path.point && len(path.spans) < len(tb.list):
+		for _, span := range path.spans {
+			found = append(found, tb.index.byValue[indexedKey{path.index, span.Lo}]...)
+		}
+		return found
+	}
+	return tb.list
 }
 
 // eachUnique calls fn with the values that a version has in unique indexes.
-func (tb *txBucket) eachUnique(v *table.Version, fn func(u uniqueKey)) {
+func (tb *txBucket) eachUnique(v *table.Version, fn func(u indexedKey)) {
 	if v == nil || !tb.b.shape.uniques {
 		return
 	}
@@ -355,7 +416,7 @@ func (tb *txBucket) eachUnique(v *table.Version, fn func(u uniqueKey)) {
 			continue
 		}
 		if k, ok := ix.keyOf(v); ok {
-			fn(uniqueKey{i, k})
+			fn(indexedKey{i, k})
 		}
 	}
 }
@@ -363,7 +424,7 @@ func (tb *txBucket) eachUnique(v *table.Version, fn func(u uniqueKey)) {
 // unique checks v against the transaction's own records and the snapshot's. A
 // value that somebody else takes meanwhile shows at the commit.
 func (tx *Tx) uniqueLocked(tb *txBucket, w *txWrite, v *table.Version) (err error) {
-	tb.eachUnique(v, func(u uniqueKey) {
+	tb.eachUnique(v, func(u indexedKey) {
 		if err != nil {
 			return
 		}

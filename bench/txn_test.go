@@ -96,3 +96,32 @@ func BenchmarkReadOnlyTransaction(b *testing.B) {
 		}))
 	}
 }
+
+// BenchmarkBulkTransaction inserts ten thousand records in one transaction and
+// asks for each by an index in between.
+func BenchmarkBulkTransaction(b *testing.B) {
+	s := open(b)
+	users, err := store.Define[user](ctx, s, "users")
+	check(b, err)
+	const n = 10_000
+	b.ReportAllocs()
+	for b.Loop() {
+		check(b, s.Transaction(ctx, func(tx *store.Tx) error {
+			in := users.In(tx)
+			if err := in.Clear(ctx); err != nil {
+				return err
+			}
+			for i := range n {
+				u := newUser(i)
+				if _, err := in.Insert(ctx, u); err != nil {
+					return err
+				}
+				if _, ok, err := in.FindOne(store.Eq("email", u.Email)); !ok || err != nil {
+					b.Fatal(ok, err)
+				}
+			}
+			return nil
+		}))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
+}
