@@ -1,6 +1,7 @@
 // Package store is an embeddable in-memory store: named buckets of records with
 // a schema, unique, secondary and compound indexes, atomic writes, queries over
-// paths chosen by what the indexes count, snapshots and change events.
+// paths chosen by what the indexes count, transactions over buckets, snapshots and
+// change events.
 //
 //	s, err := store.Open(ctx, store.Options{})
 //	defer s.Close(ctx)
@@ -26,7 +27,11 @@
 //     all buckets. What it has returned never changes. (TestModel,
 //     TestSnapshotSeesAllBucketsAtOneCommit, TestSnapshotsOverlap,
 //     TestIteratorIsStable; internal/table: TestReadersBesideWriter)
-//  3. Single reads are linearizable: a read that begins after a write was
+//  3. Transactions are strictly serializable, what their queries did not find
+//     included, unless [SnapshotIsolation] was asked for; they become visible in all
+//     buckets at once, and one that fails leaves nothing. (TestListAppend,
+//     TestPredicateWriteSkew, TestBank, TestTxModel)
+//     Single reads are linearizable: a read that begins after a write was
 //     acknowledged sees it, and no read sees less than one that ended before it
 //     began. (TestLinearizableKey, TestKeyThatComesAndGoes, TestNoLostUpdate)
 //     Whichever path a query takes through indexes, its answer is that of a scan:
@@ -68,6 +73,7 @@
 //   - write.go, server.go, commit.go, ttl.go: how a write happens, and who else writes
 //   - filter.go, query.go, page.go, aggregate.go, group.go: what can be asked
 //   - condition.go, plan.go, pick.go, exec.go, sorter.go: how it is answered
+//   - txn.go, txwrite.go, own.go, readset.go, txcommit.go, recent.go: transactions
 //   - snapshot.go, events.go: what was, and what happens
 //   - shape.go, layout.go, codec.go, indexplan.go: how a record lies in memory
 //   - tags.go, gotype.go, value.go, convert.go: what comes in from Go

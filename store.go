@@ -109,8 +109,9 @@ var storeCount atomic.Int64
 //   - "events PATTERN": one per On; it calls the handler.
 //   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
 //
-// Locks: a writer holds its bucket's, then takes the commit lock; nothing is
-// locked under the commit lock but the feed, which is a leaf. Definitions have a
+// Locks: a writer holds its bucket's (a transaction that commits, those of its
+// buckets in the order of ids), then takes the commit lock; nothing is locked under
+// the commit lock but the feed, which is a leaf. Definitions have a
 // lock of their own, which no read or write takes.
 type Store struct {
 	opt     Options
