@@ -39,7 +39,7 @@ func (x *exec) beginTx(unordered bool) {
 	tb.tx.mu.Lock()
 	defer tb.tx.mu.Unlock()
 	x.unordered = unordered
-	x.dep = tb.dependLocked(x.p, x.after)
+	x.dep = tb.dependLocked(x.p, x.after, !unordered)
 	if len(tb.list) == 0 {
 		return
 	}
@@ -120,11 +120,11 @@ func (o *ownWrites) next(x *exec) []*table.Version {
 }
 
 // dependLocked notes that an answer to a query is read, as widely as it may be.
-func (tb *txBucket) dependLocked(p *plan, after *position) *dependency {
+func (tb *txBucket) dependLocked(p *plan, after *position, ordered bool) *dependency {
 	if tb.tx.iso == SnapshotIsolation {
 		return nil
 	}
-	d := &dependency{plan: p, values: true}
+	d := &dependency{plan: p, ordered: ordered, values: true}
 	if after != nil {
 		d.after = &place{values: after}
 	}
@@ -140,7 +140,7 @@ func (r *reading) depend(p *plan, fields ...*fieldRef) {
 	}
 	r.tb.tx.mu.Lock()
 	defer r.tb.tx.mu.Unlock()
-	if d := r.tb.dependLocked(p, nil); d != nil {
+	if d := r.tb.dependLocked(p, nil, false); d != nil {
 		d.read(fields)
 	}
 }
@@ -154,6 +154,21 @@ func (r *reading) written() bool {
 	r.tb.tx.mu.Lock()
 	defer r.tb.tx.mu.Unlock()
 	return len(r.tb.list) > 0
+}
+
+// selects narrows an answer to the fields of the query's Select.
+func (x *exec) selects(sel *selection) {
+	if x.dep == nil || sel == nil || len(sel.extra) > 0 || len(sel.meta) > 0 {
+		return
+	}
+	var fields []*fieldRef
+	sh := x.p.b.shape
+	for pos, shown := range sel.slots {
+		if shown && pos != sh.key {
+			fields = append(fields, &fieldRef{slot: &sh.slots[pos]})
+		}
+	}
+	x.only(fields...)
 }
 
 // only says that the answer reads which records there are, and no more of them

@@ -29,6 +29,7 @@ type Query[R any] struct {
 	once  sync.Once // compiles into those below
 	plan  plan
 	shown decoder[R] // dec, or what Select made of it
+	sel   *selection // of Select, nil without one
 	err   error
 }
 
@@ -114,7 +115,7 @@ func (q *Query[R]) check() error {
 		if err != nil {
 			return err
 		}
-		q.shown = q.dec.project(sel)
+		q.sel, q.shown = sel, q.dec.project(sel)
 	}
 	return q.b.compile(&q.plan, s.filters, s.order)
 }
@@ -172,6 +173,7 @@ func (q *Query[R]) All() ([]R, error) {
 	defer rd.end()
 	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
+	x.selects(q.sel)
 	return collect(&x, &q.shown, q.hint(&x)), nil
 }
 
@@ -232,6 +234,7 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 		defer rd.end()
 		x := exec{p: &q.plan, rd: rd, view: rd.view}
 		x.begin(false, q.spec.offset, q.spec.limit)
+		x.selects(q.sel)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
 			for _, v := range batch {
@@ -261,6 +264,7 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 	defer rd.end()
 	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
+	x.selects(q.sel)
 	x.early()
 	r := new(R)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -310,6 +314,7 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 	}
 	x := exec{p: &q.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, limit)
+	x.selects(q.sel)
 	for _, v := range x.next() {
 		return q.shown.make(v), true, nil
 	}

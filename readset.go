@@ -42,11 +42,12 @@ func (s *readSet) overlaps(c *change, answers bool) bool {
 // within the part of the order that was read, and the values of some of their
 // fields. It begins as wide as the query and is narrowed as the answer ends.
 type dependency struct {
-	plan   *plan
-	values bool   // the fields of the records, not only which they are
-	fields []int  // with values: positions of those that were read; nil: all
-	after  *place // the part that was read begins behind this one
-	until  *place // and ends with this one; nil: it has no end
+	plan    *plan
+	ordered bool   // the order of the records
+	values  bool   // the fields of the records, not only which they are
+	fields  []int  // with values: positions of those that were read; nil: all
+	after   *place // the part that was read begins behind this one
+	until   *place // and ends with this one; nil: it has no end
 }
 
 // place is a position in the order of a query, of a record at its time.
@@ -87,7 +88,7 @@ func (d *dependency) overlaps(c *change) bool {
 	if !was {
 		return false
 	}
-	if d.values || d.until != nil || d.after != nil {
+	if d.ordered {
 		for i := range d.plan.order { // it may have changed its place
 			if d.plan.order[i].compare(c.old, c.new) != 0 {
 				return true
