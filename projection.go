@@ -51,6 +51,27 @@ func (sh *shape) selection(fields []string) (*selection, error) {
 
 func (sel *selection) showsExtra(name string) bool { return sel == nil || sel.extra[name] }
 
+// metaOf leaves of a record's metadata what is shown.
+func (sel *selection) metaOf(m Meta) Meta {
+	if sel == nil {
+		return m
+	}
+	var out Meta
+	if sel.meta[metaVersion] {
+		out.Version = m.Version
+	}
+	if sel.meta[metaCreatedAt] {
+		out.CreatedAt = m.CreatedAt
+	}
+	if sel.meta[metaUpdatedAt] {
+		out.UpdatedAt = m.UpdatedAt
+	}
+	if sel.meta[metaExpiresAt] {
+		out.ExpiresAt = m.ExpiresAt
+	}
+	return out
+}
+
 func (sel *selection) hideMeta(m map[string]any) {
 	if sel == nil {
 		return
@@ -95,9 +116,14 @@ func (c *codec[T]) project(sel *selection) decoder[T] {
 		}
 		hidden = append(hidden, region{s.off - sh.bodyOff, t})
 	}
+	inside := sh.metaOff >= sh.bodyOff // T embeds Meta
 	return decoder[T]{make: func(v *table.Version) T {
 		t := new(T)
 		*t = c.value(v)
+		if inside {
+			m := (*Meta)(unsafe.Add(unsafe.Pointer(t), sh.metaOff-sh.bodyOff))
+			*m = sel.metaOf(*m)
+		}
 		for _, h := range hidden {
 			reflect.NewAt(h.typ, unsafe.Add(unsafe.Pointer(t), h.off)).Elem().SetZero()
 		}

@@ -88,9 +88,10 @@ func (q *Query[R]) Offset(n int) *Query[R] {
 	return q.with(func(s *querySpec) { s.offset = n })
 }
 
-// Select returns the query for records that show only the given fields, the key,
-// and, as methods or as an embedded Meta, the metadata. The other fields of a
-// [Record] are absent; those of a struct have their zero value.
+// Select returns the query for records that show only the given fields and the
+// key; of the metadata, what is named too (_version and so on). The other fields
+// of a [Record] are absent; those of a struct, an embedded Meta included, have
+// their zero value.
 func (q *Query[R]) Select(fields ...string) *Query[R] {
 	return q.with(func(s *querySpec) { s.fields, s.selecting = slices.Clone(fields), true })
 }

@@ -1097,7 +1097,15 @@ func recordKeys(list []store.Record) []any {
 
 func (m *qmodel) same(want qstate, got []store.Record, what string) {
 	m.t.Helper()
-	if w, g := qkeys(want), recordKeys(got); !slices.Equal(w, g) {
+	w, g := qkeys(want), recordKeys(got)
+	if len(got) > 0 && got[0].Version() == 0 { // Select hides it
+		for _, keys := range [][]any{w, g} {
+			for i, k := range keys {
+				keys[i], _, _ = strings.Cut(k.(string), " v")
+			}
+		}
+	}
+	if !slices.Equal(w, g) {
 		require.Equal(m.t, w, g, "%s of %s", what, m.asked)
 	}
 }

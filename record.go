@@ -177,7 +177,7 @@ func (r Record) meta() Meta {
 	if r.v == nil {
 		return Meta{}
 	}
-	return *r.sh.meta(r.v)
+	return r.sh.only.metaOf(*r.sh.meta(r.v))
 }
 
 // Map returns the present fields and the metadata (_version, _createdAt,
