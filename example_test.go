@@ -785,3 +785,77 @@ func ExampleBucket_Paginate() {
 	// 3 true 3
 	// 1 false Buy coffee
 }
+
+func ExampleStore_Transaction() {
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer s.Close(ctx)
+	type Account struct {
+		ID      string `store:"id,key"`
+		Balance int    `store:"balance"`
+	}
+	accounts, err := store.Define[Account](ctx, s, "accounts")
+	if err != nil {
+		panic(err)
+	}
+	_, _ = accounts.InsertMany(ctx, []Account{{"ann", 100}, {"ben", 0}})
+	transfer := func(from, to string, amount int) error {
+		return s.Transaction(ctx, func(tx *store.Tx) error {
+			in := accounts.In(tx)
+			a, err := in.Update(ctx, from, func(a *Account) error { a.Balance -= amount; return nil })
+			if err != nil {
+				return err
+			}
+			if a.Balance < 0 {
+				return fmt.Errorf("%s has not enough", from) // nothing has happened
+			}
+			_, err = in.Update(ctx, to, func(a *Account) error { a.Balance += amount; return nil })
+			return err
+		}, store.Retry(10))
+	}
+	fmt.Println(transfer("ann", "ben", 30))
+	fmt.Println(transfer("ann", "ben", 300))
+	for a := range accounts.All() {
+		fmt.Println(a.ID, a.Balance)
+	}
+	// Output:
+	// <nil>
+	// ann has not enough
+	// ann 70
+	// ben 30
+}
+
+func ExampleInTransaction() {
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer s.Close(ctx)
+	tickets, err := s.DefineBucket(ctx, "tickets", store.Definition{
+		Key:    "id",
+		Schema: store.Schema{"id": {Type: store.Int, Generated: store.Autoincrement}, "event": {Type: store.String, Required: true}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	// No more than two tickets, however many ask at the same time: the count is
+	// part of what the transaction has read.
+	for range 3 {
+		ticket, err := store.InTransaction(ctx, s, func(tx *store.Tx) (store.Record, error) {
+			sold, err := tickets.In(tx).Count(store.Eq("event", "concert"))
+			if err != nil || sold >= 2 {
+				return store.Record{}, errors.Join(err, errors.New("sold out"))
+			}
+			return tickets.In(tx).Insert(ctx, store.Fields{"event": "concert"})
+		}, store.Retry(10))
+		fmt.Println(ticket.Get("id"), err)
+	}
+	// Output:
+	// 1 <nil>
+	// 2 <nil>
+	// <nil> sold out
+}

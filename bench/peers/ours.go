@@ -20,11 +20,22 @@ type user struct {
 
 var background = context.Background()
 
+// second is a record of the second table, which has no index but the key.
+type second struct {
+	ID    string  `store:"id,key,required"`
+	Name  string  `store:"name,required"`
+	Email string  `store:"email"`
+	Role  string  `store:"role"`
+	Age   int     `store:"age"`
+	Value float64 `store:"value"`
+}
+
 // ours is the store through a typed bucket. The queries are made once, as one
 // prepares the statements of SQL.
 type ours struct {
 	store  *store.Store
 	users  *store.TypedBucket[user]
+	second *store.TypedBucket[second]
 	byRole map[string]*store.Query[user]
 }
 
@@ -48,7 +59,11 @@ func openOurs(adjust ...func(*store.Definition)) (Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close(background))
 	}
-	o := &ours{s, users, map[string]*store.Query[user]{}}
+	to, err := store.Define[second](background, s, "second")
+	if err != nil {
+		return nil, errors.Join(err, s.Close(background))
+	}
+	o := &ours{s, users, to, map[string]*store.Query[user]{}}
 	for _, role := range Roles {
 		o.byRole[role] = users.Where(store.Eq("role", role))
 	}
@@ -113,4 +128,39 @@ func (o *ours) EachByRole(role string, fn func(*Record) bool) error {
 
 func (o *ours) CountByRole(role string) (int, error) {
 	return o.byRole[role].Count()
+}
+
+func (o *ours) InsertSecond(rs []Record) error {
+	list := make([]second, len(rs))
+	for i, r := range rs {
+		list[i] = second(r)
+	}
+	_, err := o.second.InsertMany(background, list)
+	return insertError(err)
+}
+
+func (o *ours) GetSecond(id string) (Record, bool) {
+	r, ok := o.second.Get(id)
+	return Record(r), ok
+}
+
+func (o *ours) Transfer(from, to string, amount float64) error {
+	err := o.store.Transaction(background, func(tx *store.Tx) error {
+		_, err := o.users.In(tx).Update(background, from, func(u *user) error {
+			u.Value -= amount
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		_, err = o.second.In(tx).Update(background, to, func(r *second) error {
+			r.Value += amount
+			return nil
+		})
+		return err
+	}, store.Retry(1000))
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrMissing
+	}
+	return err
 }

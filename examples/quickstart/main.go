@@ -80,7 +80,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer stop()
 
-	for _, step := range []func() error{d.define, d.load, d.lookUp, d.query, d.write, d.views, d.snapshot} {
+	for _, step := range []func() error{d.define, d.load, d.lookUp, d.query, d.write, d.transact, d.views, d.snapshot} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -279,6 +279,51 @@ func (d *demo) write() error {
 	_, err = d.tasks.Patch(d.ctx, 99, store.Fields{"done": true})
 	d.print("error: %v (is ErrNotFound: %v)", err, errors.Is(err, store.ErrNotFound))
 	return nil
+}
+
+// transact changes two buckets in one commit, and meets a conflict.
+func (d *demo) transact() error {
+	d.title("transaction: two buckets in one commit, or nothing")
+	hire := func(tx *store.Tx) error {
+		r, ok, err := d.people.In(tx).FindOne(store.Eq("email", "hanna.lindqvist@example.org"))
+		if err != nil || !ok {
+			return errors.Join(err, errors.New("no such person"))
+		}
+		if _, err := d.people.In(tx).Update(d.ctx, r.Key(), store.Fields{"role": "admin"}); err != nil {
+			return err
+		}
+		_, err = d.tasks.In(tx).Insert(d.ctx, Task{Title: "Hand out the keys", Owner: r.Get("email").(string), Priority: 5})
+		return err
+	}
+	err := d.s.Transaction(d.ctx, func(tx *store.Tx) error {
+		if err := hire(tx); err != nil {
+			return err
+		}
+		n, err := d.tasks.In(tx).Count()
+		d.print("inside: %d tasks", n)
+		return errors.Join(err, errors.New("changed my mind"))
+	})
+	n, _ := d.tasks.Count()
+	d.print("error: %v; %d tasks", err, n)
+
+	// Another commit changes what was read: the transaction runs again.
+	tries := 0
+	err = d.s.Transaction(d.ctx, func(tx *store.Tx) error {
+		if err := hire(tx); err != nil {
+			return err
+		}
+		if tries++; tries == 1 {
+			_, err := d.people.UpdateMany(d.ctx, store.Fields{"age": 35}, store.Eq("email", "hanna.lindqvist@example.org"))
+			return err
+		}
+		return nil
+	}, store.Retry(3))
+	if err != nil {
+		return err
+	}
+	n, err = d.tasks.Count()
+	d.print("committed at try %d; %d tasks", tries, n)
+	return err
 }
 
 // views reads a typed bucket dynamically, and a dynamic one as a struct.
