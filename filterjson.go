@@ -35,10 +35,15 @@ func parseFilter(m map[string]any, depth int) (Filter, error) {
 		}
 		all = append(all, f)
 	}
-	if len(all) == 1 {
-		return all[0], nil
+	return allOf(all), nil
+}
+
+// allOf is And without a level for a single filter.
+func allOf(filters []Filter) Filter {
+	if len(filters) == 1 {
+		return filters[0]
 	}
-	return And(all...), nil
+	return And(filters...)
 }
 
 func parseEntry(name string, v any, depth int) (Filter, error) {
@@ -108,10 +113,7 @@ func parseOperators(field string, m map[string]any, depth int) (Filter, error) {
 		}
 		all = append(all, f)
 	}
-	if len(all) == 1 {
-		return all[0], nil
-	}
-	return And(all...), nil
+	return allOf(all), nil
 }
 
 func parseOperator(field, op string, v any, depth int) (Filter, error) {

@@ -44,6 +44,14 @@ type querySpec struct {
 	limited   bool
 }
 
+// one is the limit of an answer of one record.
+func (s *querySpec) one() int {
+	if s.limit == 0 {
+		return 0
+	}
+	return 1
+}
+
 // decoder makes results of versions.
 type decoder[R any] struct {
 	make func(*table.Version) R
@@ -309,12 +317,8 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 		return r, false, err
 	}
 	defer rd.end()
-	limit := 1
-	if q.spec.limit >= 0 {
-		limit = min(limit, q.spec.limit)
-	}
 	x := exec{p: &q.plan, rd: rd, view: rd.view}
-	x.begin(false, q.spec.offset, limit)
+	x.begin(false, q.spec.offset, q.spec.one())
 	x.selects(q.sel)
 	for _, v := range x.next() {
 		return q.shown.make(v), true, nil
@@ -329,12 +333,8 @@ func (q *Query[R]) Exists() (bool, error) {
 		return false, err
 	}
 	defer rd.end()
-	limit := 1
-	if q.spec.limit >= 0 {
-		limit = min(limit, q.spec.limit)
-	}
 	x := exec{p: &q.plan, rd: rd, view: rd.view}
-	x.begin(true, q.spec.offset, limit)
+	x.begin(true, q.spec.offset, q.spec.one())
 	x.only()
 	return len(x.next()) > 0, nil
 }
