@@ -72,7 +72,8 @@
 //   - schema.go, prepare.go: what a record must be, and how it becomes one
 //   - write.go, server.go, commit.go, ttl.go: how a write happens, and who else writes
 //   - filter.go, query.go, page.go, aggregate.go, group.go: what can be asked
-//   - condition.go, plan.go, pick.go, exec.go, sorter.go: how it is answered
+//   - compile.go, condition.go, plan.go, pick.go, exec.go, sorter.go: how it is
+//     answered
 //   - txn.go, txwrite.go, own.go, readset.go, txcommit.go, recent.go: transactions
 //   - snapshot.go, events.go: what was, and what happens
 //   - shape.go, layout.go, codec.go, indexplan.go: how a record lies in memory
