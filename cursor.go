@@ -79,15 +79,17 @@ func (p *plan) locate(rd *reading, cursor Cursor) (*position, error) {
 	if len(rest) > 0 {
 		return nil, bad("it is malformed")
 	}
-	if id == p.b.table.ID() || p.b.def.Ordered {
+	if p.b.def.Ordered || id == p.b.table.ID() && ord < insertedFrom {
 		return pos, nil
 	}
+	// The place was of another table, or of a transaction that inserted the record.
 	text, word, ok := p.b.shape.keyArg(key)
 	if ok {
-		pos.ordinal, ok = rd.ordinal(text, word)
+		pos.ordinal, ok = rd.find(text, word)
+		ok = ok || pos.ordinal >= insertedFrom // deleted again, in the transaction that asks
 	}
 	if !ok {
-		return nil, bad("the store was opened anew, and the record where the page ended is gone")
+		return nil, bad("the record where the page ended is gone, and so is what knew its place: the store was opened anew, or a transaction had inserted it")
 	}
 	return pos, nil
 }

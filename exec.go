@@ -21,21 +21,23 @@ const firstBatch = 16
 //	matching  those that meet all conditions, and lie behind the page's position
 //	next      in the query's order, without the offset, up to the limit
 type exec struct {
-	p      *plan
-	rd     reading
-	view   table.View
-	c      choice
-	after  *position // of a page; nil: from the beginning
-	skip   int       // records of the offset still to come
-	left   int       // records until the limit; -1: no limit
-	rows   bool      // row numbers are needed
-	cur    table.Cursor
-	stage  stage
-	span   int  // the next interval of the path
-	nulls  bool // the records beside the index are being read
-	size   int  // of the next batch
-	sorted sorter
-	list   []sortItem // candidates of a union
+	p     *plan
+	rd    reading
+	view  table.View
+	c     choice
+	after *position // of a page; nil: from the beginning
+	// reversed: in the order of insertion from the end, of a whole bucket.
+	reversed bool
+	skip     int  // records of the offset still to come
+	left     int  // records until the limit; -1: no limit
+	rows     bool // row numbers are needed
+	cur      table.Cursor
+	stage    stage
+	span     int  // the next interval of the path
+	nulls    bool // the records beside the index are being read
+	size     int  // of the next batch
+	sorted   sorter
+	list     []sortItem // candidates of a union
 	// In a transaction: its own writes, what it will have read, and whether the
 	// order of the answer matters.
 	own       *ownWrites
@@ -71,6 +73,7 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 		x.size = min(max(n.want, 1), batchRows)
 	}
 	x.c = x.p.pick(x.view, n)
+	x.c.back = x.c.back || x.reversed
 	if !x.p.answers(x.path().answered) { // some will be looked at in vain
 		x.size = max(x.size, firstBatch)
 	}

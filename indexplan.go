@@ -142,6 +142,9 @@ func (p *indexPlan) keyOf(v *table.Version) (table.Key, bool) {
 
 // touched returns a bit per index whose key differs between two versions.
 func (sh *shape) touched(old, v *table.Version) (m uint64) {
+	if sh.ttl > 0 && sh.meta(old).ExpiresAt != sh.meta(v).ExpiresAt {
+		m |= 1 << sh.expiry
+	}
 	for i := range sh.indexes {
 		for _, f := range sh.indexes[i].fields {
 			if !sh.slots[f].equal(old, v) {

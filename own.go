@@ -51,18 +51,21 @@ func (x *exec) beginTx(unordered bool) {
 		}
 	}
 	if !unordered {
-		slices.SortFunc(o.items, func(a, b ownItem) int { return x.p.comparePlaces(a.v, a.ordinal, b.v, b.ordinal) })
+		slices.SortFunc(o.items, func(a, b ownItem) int { return x.comparePlaces(a.v, a.ordinal, b.v, b.ordinal) })
 		x.rows = true
 	}
 	x.own = o
 }
 
-// comparePlaces is the query's order of two records.
-func (p *plan) comparePlaces(a *table.Version, aOrd uint64, b *table.Version, bOrd uint64) int {
-	for i := range p.order {
-		if c := p.order[i].compare(a, b); c != 0 {
+// comparePlaces is the order of the answer.
+func (x *exec) comparePlaces(a *table.Version, aOrd uint64, b *table.Version, bOrd uint64) int {
+	for i := range x.p.order {
+		if c := x.p.order[i].compare(a, b); c != 0 {
 			return c
 		}
+	}
+	if x.reversed {
+		aOrd, bOrd = bOrd, aOrd
 	}
 	return cmp.Compare(aOrd, bOrd)
 }
@@ -93,10 +96,10 @@ func (o *ownWrites) next(x *exec) []*table.Version {
 			return batch
 		}
 		o.buf = o.buf[:0]
-		for _, it := range o.items {
-			o.buf = append(o.buf, it.v)
+		for len(o.items) > 0 && len(o.buf) < batchRows {
+			o.buf = append(o.buf, o.items[0].v)
+			o.items = o.items[1:]
 		}
-		o.items = nil
 		return o.buf
 	}
 	o.buf = o.buf[:0]
@@ -108,7 +111,7 @@ func (o *ownWrites) next(x *exec) []*table.Version {
 		switch {
 		case o.base == o.end && len(o.items) == 0:
 			return o.buf
-		case o.base == o.end, len(o.items) > 0 && x.p.comparePlaces(o.items[0].v, o.items[0].ordinal, x.buf[o.base], x.view.Ordinal(x.nums[o.base])) < 0:
+		case o.base == o.end, len(o.items) > 0 && x.comparePlaces(o.items[0].v, o.items[0].ordinal, x.buf[o.base], x.view.Ordinal(x.nums[o.base])) < 0:
 			o.buf = append(o.buf, o.items[0].v)
 			o.items = o.items[1:]
 		default:
@@ -196,7 +199,7 @@ func (d *dependency) read(fields []*fieldRef) {
 
 // stop says that nothing behind v was read.
 func (x *exec) stop(v *table.Version) {
-	if x.dep == nil || x.unordered || x.c.back && len(x.p.order) == 0 {
+	if x.dep == nil || x.unordered || x.reversed {
 		return
 	}
 	k := x.p.b.shape.keyOf(v)

@@ -109,13 +109,14 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	after := &position{}
 	if q.b.def.Ordered {
 		after.values = []any{q.b.keyOf(opt.After).Value()}
-	} else if after.ordinal, ok = rd.ordinal(text, word); !ok {
+	} else if after.ordinal, ok = rd.find(text, word); !ok {
 		return Page[R]{}, q.b.fail("page", q.b.keyOf(opt.After), ErrNotFound)
 	}
 	return page(&q.plan, &q.shown, rd, after, opt.Limit), nil
 }
 
-// ordinal finds the place of a key in the order of insertion.
+// ordinal finds the place of a key in the order of insertion; false if there is
+// no record, though a transaction that deleted it still knows the place.
 func (r *reading) ordinal(text string, word int64) (uint64, bool) {
 	if r.tb != nil {
 		k := IntKey(word)
@@ -123,7 +124,7 @@ func (r *reading) ordinal(text string, word int64) (uint64, bool) {
 			k = StringKey(text)
 		}
 		if w := r.tb.find(k); w != nil {
-			return w.ordinal, true
+			return w.ordinal, w.new != nil
 		}
 	}
 	v, row := r.view.GetText(text)
@@ -134,6 +135,18 @@ func (r *reading) ordinal(text string, word int64) (uint64, bool) {
 		return 0, false
 	}
 	return r.view.Ordinal(row), true
+}
+
+// find is ordinal for a record whose being there decides the answer.
+func (r *reading) find(text string, word int64) (uint64, bool) {
+	if r.tb != nil && r.tb.tx.iso != SnapshotIsolation {
+		k := IntKey(word)
+		if r.b.shape.textKey() {
+			k = StringKey(text)
+		}
+		r.tb.tx.get(r.b, k) // which notes it
+	}
+	return r.ordinal(text, word)
 }
 
 // position is a place in the order of a query: that of a record, there or not.

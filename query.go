@@ -440,11 +440,8 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 		return nil, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	x := exec{p: &q.plan, rd: rd, view: rd.view, reversed: last && !q.b.def.Ordered}
 	x.begin(false, 0, n)
-	if last && !q.b.def.Ordered {
-		x.c.back = true // a scan, from the end
-	}
 	count, ok := rd.view.Counted()
 	if !ok {
 		count = batchRows

@@ -39,6 +39,7 @@ type txCounts struct{ commits, conflicts, retries atomic.Int64 }
 func (tx *Tx) commit() error {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
+	tx.over = true // a write that comes now would be told that it happened
 	parts := tx.writtenLocked()
 	if len(parts) == 0 {
 		return nil

@@ -23,7 +23,8 @@ type Tx struct {
 
 	held    hold
 	few     [2]*txBucket // where parts begins
-	mu      sync.Mutex   // protects the read and write sets
+	mu      sync.Mutex   // protects what follows
+	over    bool         // the function has returned: no more writes
 	parts   []*txBucket  // of the buckets that it read or wrote
 	ops     uint64       // writes so far
 	inserts uint64       // records inserted so far: their place in the order
@@ -135,6 +136,9 @@ func (st *Store) beginTx(iso isolation) *Tx {
 // end lets the snapshot go. Reads that are under way in other goroutines end
 // first; new ones are refused.
 func (tx *Tx) end() {
+	tx.mu.Lock()
+	tx.over = true
+	tx.mu.Unlock()
 	tx.close()
 	tx.st.leaveTx()
 }

@@ -170,6 +170,9 @@ func (tx *Tx) getLocked(tb *txBucket, k Key) *table.Version {
 func (tx *Tx) atomically(b *bucket, op func(tb *txBucket) error) error {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
+	if tx.over {
+		return b.fail("write", Key{}, ErrTxDone)
+	}
 	tb := tx.inLocked(b)
 	clear(tb.log)
 	tb.log = tb.log[:0]
@@ -462,40 +465,52 @@ func (tx *Tx) delete(b *bucket, k Key) error {
 }
 
 // writeMany replaces every record that matches all filters by what next makes of
-// it, or, without next, deletes it, and returns their number. All or none.
+// it, or, without next, deletes it, and returns their number. All or none. It is
+// repeated if another goroutine of the transaction wrote one of them meanwhile.
 func (tx *Tx) writeMany(b *bucket, op string, filters []Filter, next func(old *table.Version) (*table.Version, error)) (int, error) {
-	all, err := tx.matching(b, filters)
-	if err != nil {
-		return 0, err
-	}
-	fresh := make([]*table.Version, len(all))
-	for i, old := range all {
-		if next == nil {
-			break
+	for {
+		all, err := tx.matching(b, filters)
+		if err != nil {
+			return 0, err
 		}
-		if fresh[i], err = next(old); err != nil {
-			return 0, b.fail(op, b.shape.keyOf(old), err)
-		}
-	}
-	err = tx.atomically(b, func(tb *txBucket) error {
+		fresh := make([]*table.Version, len(all))
 		for i, old := range all {
-			w := tx.writeLocked(tb, b.shape.keyOf(old))
-			var err error
-			if fresh[i] == nil {
-				err = tx.setLocked(op, tb, w, nil)
-			} else {
-				err = tx.putLocked(op, tb, w, fresh[i])
+			if next == nil {
+				break
 			}
-			if err != nil {
-				return err
+			if fresh[i], err = next(old); err != nil {
+				return 0, b.fail(op, b.shape.keyOf(old), err)
 			}
 		}
-		return nil
-	})
-	if err != nil {
+		err = tx.atomically(b, func(tb *txBucket) error { return tx.replaceAllLocked(op, tb, all, fresh) })
+		switch err {
+		case nil:
+			return len(all), nil
+		case errStale:
+			continue
+		}
 		return 0, err
 	}
-	return len(all), nil
+}
+
+func (tx *Tx) replaceAllLocked(op string, tb *txBucket, all, fresh []*table.Version) error {
+	for i, old := range all {
+		k := tb.b.shape.keyOf(old)
+		if tx.getLocked(tb, k) != old {
+			return errStale
+		}
+		w := tx.writeLocked(tb, k)
+		var err error
+		if fresh[i] == nil {
+			err = tx.setLocked(op, tb, w, nil)
+		} else {
+			err = tx.putLocked(op, tb, w, fresh[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // matching reads the records that match all filters.
