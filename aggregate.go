@@ -187,11 +187,12 @@ func (q *Query[R]) edge(rd reading, key *orderKey) (*table.Version, bool) {
 	if sub.compile() != nil {
 		return nil, false
 	}
-	x := exec{p: &sub.plan, rd: rd, view: rd.view}
-	x.begin(false, 0, 1)
-	if x.c.served == 0 && len(sub.plan.order) > 0 {
+	if c := sub.plan.pick(rd.view, need{want: 1}); c.served == 0 && len(sub.plan.order) > 0 {
 		return nil, false
 	}
+	x := exec{p: &sub.plan, rd: rd, view: rd.view}
+	x.begin(false, 0, 1)
+	x.only(&key.ref)
 	for _, v := range x.next() {
 		return v, true
 	}

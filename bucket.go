@@ -14,6 +14,7 @@ import (
 // the server that writes it. Handles, dynamic and typed, share it.
 type bucket struct {
 	id      uint32 // of the name, for topics
+	serial  uint64 // of this very bucket: the order in which transactions lock
 	name    string
 	store   *Store
 	def     Definition

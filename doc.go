@@ -29,8 +29,8 @@
 //     TestIteratorIsStable; internal/table: TestReadersBesideWriter)
 //  3. Transactions are strictly serializable, what their queries did not find
 //     included, unless [SnapshotIsolation] was asked for; they become visible in all
-//     buckets at once, and one that fails leaves nothing. (TestListAppend,
-//     TestPredicateWriteSkew, TestBank, TestTxModel)
+//     buckets at once, and one that fails leaves nothing. (TestIsolationLists,
+//     TestIsolationPredicates, TestIsolationBank, TestTransactionModel)
 //     Single reads are linearizable: a read that begins after a write was
 //     acknowledged sees it, and no read sees less than one that ended before it
 //     began. (TestLinearizableKey, TestKeyThatComesAndGoes, TestNoLostUpdate)

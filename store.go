@@ -110,7 +110,7 @@ var storeCount atomic.Int64
 //   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
 //
 // Locks: a writer holds its bucket's (a transaction that commits, those of its
-// buckets in the order of ids), then takes the commit lock; nothing is locked under
+// buckets in the order of definition), then takes the commit lock; nothing is locked under
 // the commit lock but the feed, which is a leaf. Definitions have a
 // lock of their own, which no read or write takes.
 type Store struct {
@@ -134,6 +134,7 @@ type Store struct {
 	closing   chan struct{} // closed when a Close ran out of time
 	cutOff    sync.Once     // closes closing
 	ticking   bool          // under defMu: the ttl goroutine runs
+	defined   uint64        // under defMu: buckets so far
 	snapshots atomic.Int64
 	holds     holds
 
@@ -234,6 +235,8 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 		return nil, &Error{Op: "define", Bucket: name, Err: ErrBucketExists}
 	}
 	b := newBucket(st, st.topicID(name), name, def, sh)
+	st.defined++
+	b.serial = st.defined
 	st.workers.Go("bucket server "+name, b.server.serve)
 	if def.TTL > 0 && st.opt.TTLInterval > 0 && !st.ticking {
 		st.ticking = true

@@ -27,7 +27,7 @@ type txCounts struct{ commits, conflicts, retries atomic.Int64 }
 // commit makes the transaction's writes visible, or returns why not.
 //
 //  1. It becomes the writer of each bucket that it writes, in the order of their
-//     ids, so that no two transactions wait for one another.
+//     serials, so that no two transactions wait for one another.
 //  2. It checks what it read against the commits since its snapshot, what it
 //     writes against the newest versions, and the unique values of all its
 //     records together. Nothing has changed so far.
@@ -54,7 +54,7 @@ func (tx *Tx) commit() error {
 	return err
 }
 
-// written returns the buckets with net writes, in the order of their ids.
+// written returns the buckets with net writes, in the order of their serials.
 func (tx *Tx) writtenLocked() (parts []*txBucket) {
 	for _, tb := range tx.parts {
 		tb.list = slices.DeleteFunc(tb.list, func(w *txWrite) bool { return w.old == nil && w.new == nil })
@@ -62,7 +62,7 @@ func (tx *Tx) writtenLocked() (parts []*txBucket) {
 			parts = append(parts, tb)
 		}
 	}
-	slices.SortFunc(parts, func(a, b *txBucket) int { return cmp.Compare(a.b.id, b.b.id) })
+	slices.SortFunc(parts, func(a, b *txBucket) int { return cmp.Compare(a.b.serial, b.b.serial) })
 	return parts
 }
 
@@ -154,7 +154,7 @@ func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
 	for _, ev := range commits {
 		for i := range ev.changes {
 			c := &ev.changes[i]
-			if tb := tx.partLocked(c.b); tb != nil && tb.reads.overlaps(c, tx.st.bug != bugKeysOnly) {
+			if tb := tx.partLocked(c.b); tb != nil && (tb.reads.overlaps(c, tx.st.bug != bugKeysOnly) || tb.takes(c)) {
 				return after, c.conflict()
 			}
 		}

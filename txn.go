@@ -74,6 +74,9 @@ func Retry(n int) TxOption { return retry(n) }
 // inside fn: both are allowed, and wait for nothing that this one holds, but may
 // bring it into conflict.
 //
+// DropBucket is no commit: what was read of a bucket that is dropped counts no
+// more. Close waits for no transaction; its commit then gets ErrClosed.
+//
 // Errors: what fn returns; *ConflictError; *UniqueError for a value that another
 // commit took since; ErrTxTooLarge; the context's error if it ended before the
 // commit, which otherwise takes place whole.
@@ -90,12 +93,12 @@ func InTransaction[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, er
 		opt.applyTx(&o)
 	}
 	for try := 0; ; try++ {
-		v, err := attempt(ctx, st, fn, o)
+		v, committed, err := attempt(ctx, st, fn, o)
 		if err == nil {
 			return v, nil
 		}
 		var none T
-		if _, conflict := err.(*ConflictError); !conflict || try >= o.retries {
+		if _, conflict := committed.(*ConflictError); !conflict || try >= o.retries {
 			return none, err
 		}
 		st.tx.retries.Add(1)
@@ -105,23 +108,25 @@ func InTransaction[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, er
 	}
 }
 
-// attempt runs fn once and commits what it wrote.
-func attempt[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, error), o txOptions) (v T, err error) {
+// attempt runs fn once and commits what it wrote. committed is the error of the
+// commit itself: one that fn returned, of another transaction, is not retried.
+func attempt[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, error), o txOptions) (v T, committed, err error) {
 	if err := ctx.Err(); err != nil {
-		return v, &Error{Op: "transaction", Err: err}
+		return v, nil, &Error{Op: "transaction", Err: err}
 	}
 	if st.closed.Load() {
-		return v, &Error{Op: "transaction", Err: ErrClosed}
+		return v, nil, &Error{Op: "transaction", Err: ErrClosed}
 	}
 	tx := st.beginTx(o.iso)
 	defer tx.end() // also when fn panics
 	if v, err = fn(tx); err != nil {
-		return v, err
+		return v, nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return v, &Error{Op: "transaction", Err: err}
+		return v, nil, &Error{Op: "transaction", Err: err}
 	}
-	return v, tx.commit()
+	err = tx.commit()
+	return v, err, err
 }
 
 func (st *Store) beginTx(iso isolation) *Tx {

@@ -16,6 +16,7 @@ type txBucket struct {
 	list    []*txWrite              // in the order of the first write to each key
 	index   *txIndex                // of the list, once it is long
 	uniques map[indexedKey]*txWrite // values that the new versions have
+	given   map[indexedKey]struct{} // unique values that were found free and are not taken in the end
 	log     []txUndo                // what the operation under way has changed
 	first   [2]*txWrite             // where list and log begin
 	undo    [1]txUndo
@@ -351,7 +352,10 @@ func (tb *txBucket) claim(w *txWrite) {
 }
 
 func (tb *txBucket) release(w *txWrite) {
-	tb.eachUnique(w.new, func(u indexedKey) { delete(tb.uniques, u) })
+	tb.eachUnique(w.new, func(u indexedKey) {
+		delete(tb.uniques, u)
+		tb.giveUp(u)
+	})
 	if tb.index != nil {
 		tb.eachValue(w.new, func(u indexedKey) {
 			rest := slices.DeleteFunc(tb.index.byValue[u], func(o *txWrite) bool { return o == w })
@@ -362,6 +366,32 @@ func (tb *txBucket) release(w *txWrite) {
 			}
 		})
 	}
+}
+
+// giveUp notes that a unique value was found free: had another commit taken it,
+// the transaction would have seen an error. As long as the transaction takes it
+// itself, the commit's own check says so.
+func (tb *txBucket) giveUp(u indexedKey) {
+	if tb.tx.iso == SnapshotIsolation {
+		return
+	}
+	if tb.given == nil {
+		tb.given = map[indexedKey]struct{}{}
+	}
+	tb.given[u] = struct{}{}
+}
+
+// takes reports whether a change took a unique value that was given up.
+func (tb *txBucket) takes(c *change) (taken bool) {
+	if len(tb.given) == 0 {
+		return false
+	}
+	tb.eachUnique(c.new, func(u indexedKey) {
+		if _, ok := tb.given[u]; ok && tb.uniques[u] == nil {
+			taken = true
+		}
+	})
+	return taken
 }
 
 func (tb *txBucket) claimValues(w *txWrite) {
@@ -451,6 +481,13 @@ func (tx *Tx) uniqueLocked(tb *txBucket, w *txWrite, v *table.Version) (err erro
 			return
 		}
 	})
+	if err != nil {
+		tb.eachUnique(v, func(u indexedKey) {
+			if tb.uniques[u] == nil {
+				tb.giveUp(u)
+			}
+		})
+	}
 	return err
 }
 
