@@ -358,7 +358,7 @@ func (q *Query[R]) Count() (int, error) {
 // count is Query.Count without making a query.
 func (b *bucket) count(at *scope, filters []Filter) (int, error) {
 	if at != nil && at.tx != nil { // which keeps the plan
-		return newQuery(b, at, decoder[Record]{}, filters).Count()
+		return newQuery(b, at, decoder[Record]{}, slices.Clone(filters)).Count()
 	}
 	var p plan
 	if err := b.compile(&p, filters, nil); err != nil {
