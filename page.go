@@ -27,8 +27,9 @@ type Page[R any] struct {
 
 // Page returns the first limit records behind a cursor, which is "" or Page.Next
 // of the same query, on any handle to the bucket. It reads the state of its own
-// time, as any answer does, and costs what the page costs, however many pages
-// come before, where a path brings the order. Errors: *QueryError for a limit
+// time, as any answer does. Where a path brings the order, it costs what the page
+// costs, however many pages come before, and a look at each record that is equal
+// to the one before the page in the fields of the order. Errors: *QueryError for a limit
 // below 1, or with a Limit or an Offset; ErrCursor for a cursor of another query,
 // or none at all.
 func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
