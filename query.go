@@ -210,21 +210,24 @@ func (q *Query[R]) hint(x *exec) int {
 func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 	out := make([]R, 0, hint)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		n := len(out)
+		out = slices.Grow(out, len(batch))[:n+len(batch)]
+		fresh := out[n:]
 		switch {
 		case dec.plain:
-			for _, v := range batch {
-				out = append(out, *(*R)(at(v, dec.off)))
+			for i, v := range batch {
+				fresh[i] = *(*R)(at(v, dec.off))
 			}
 			continue
 		case dec.records != nil:
-			records := (*[]Record)(unsafe.Pointer(&out))
-			for _, v := range batch {
-				*records = append(*records, Record{dec.records, v})
+			records := *(*[]Record)(unsafe.Pointer(&fresh))
+			for i, v := range batch {
+				records[i] = Record{dec.records, v}
 			}
 			continue
 		}
-		for _, v := range batch {
-			out = append(out, dec.make(v))
+		for i, v := range batch {
+			fresh[i] = dec.make(v)
 		}
 	}
 	return out
