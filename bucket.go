@@ -150,13 +150,11 @@ func (h *Bucket) Name() string { return h.b.name }
 // a transaction, in which it reads and writes.
 func (h *Bucket) In(r Reader) *Bucket { return &Bucket{h.b, r.bound()} }
 
-func (h *Bucket) record(v *table.Version) Record { return Record{h.b.shape, v} }
+func (h *Bucket) record(v *table.Version) Record { return Record{v} }
 
 func (h *Bucket) records(vs []*table.Version) []Record {
 	out := make([]Record, len(vs))
-	for i, v := range vs {
-		out[i] = h.record(v)
-	}
+	copy(versions(out), vs)
 	return out
 }
 
@@ -276,7 +274,7 @@ func (h *Bucket) Clear(ctx context.Context) error {
 
 // Where returns a query for the records that match all filters.
 func (h *Bucket) Where(filters ...Filter) *Query[Record] {
-	return newQuery(h.b, h.at, recordDecoder(h.b.shape), filters)
+	return newQuery(h.b, h.at, recordDecoder(), filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys

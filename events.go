@@ -202,11 +202,11 @@ func (c *change) event(seq uint64) Event {
 	e := Event{Type: c.typ, Bucket: c.b.name, Seq: Seq(seq)}
 	sh := c.b.shape
 	if c.old != nil {
-		e.Old = Record{sh, c.old}
+		e.Old = Record{c.old}
 		e.Key = sh.keyOf(c.old)
 	}
 	if c.new != nil {
-		e.New = Record{sh, c.new}
+		e.New = Record{c.new}
 		e.Key = sh.keyOf(c.new)
 	}
 	return e

@@ -117,6 +117,26 @@ func (x *exec) next() []*table.Version {
 	return nil
 }
 
+// into fills buf with the first records of the answer, where the path brings just
+// those: they need no place of their own before. It returns how many, 0 where the
+// path does not; next has the rest.
+func (x *exec) into(buf []*table.Version) int {
+	if x.left >= 0 {
+		buf = buf[:min(len(buf), x.left)]
+	}
+	if len(buf) == 0 || x.own != nil || x.rows || x.skip > 0 || !x.p.answers(x.path().answered) {
+		return 0
+	}
+	n := x.matching(buf, nil)
+	clear(buf[n:]) // what was tried there and not taken
+	if x.left >= 0 {
+		if x.left -= n; x.left == 0 {
+			x.stop(buf[n-1])
+		}
+	}
+	return n
+}
+
 // stream returns the next records in the query's order, offset and limit apart.
 func (x *exec) stream() []*table.Version {
 	if !x.c.exact {

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 )
 
 // CheckTables runs every table's self-check, as its writer.
@@ -19,6 +20,9 @@ func CheckTables(st *Store) error {
 func (b *bucket) check() error {
 	b.server.mu.Lock()
 	defer b.server.mu.Unlock()
+	if ext := b.shape.ext; ext.Owner != unsafe.Pointer(b.shape) || ext.Nulls != nil || ext.Extra != nil {
+		return errors.New("the records' common Ext was written")
+	}
 	return b.table.Check()
 }
 

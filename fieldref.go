@@ -61,7 +61,7 @@ func (r *fieldRef) peek(v *table.Version) any {
 		return r.slot.peek(v)
 	case r.slot != nil:
 		return follow(r.slot.peek(v), r.path)
-	case v.Ext == nil:
+	case v.Ext.Extra == nil:
 		return nil
 	}
 	if x, ok := v.Ext.Extra[r.name]; ok { // a name with dots in it

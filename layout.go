@@ -53,7 +53,7 @@ var goTypes = [...]reflect.Type{
 // newShape lays out the records of a bucket: around the struct t, or, if t is
 // nil, in a struct of its own.
 func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, info *structInfo, lim limits) *shape {
-	sh := &shape{bucket: bucket, lim: lim, extra: d.Extra, byName: map[string]int{}}
+	sh := (&shape{bucket: bucket, lim: lim, extra: d.Extra, byName: map[string]int{}}).owned()
 	names := d.fieldNames()
 	sh.slots = make([]slot, len(names))
 	if t == nil {

@@ -63,13 +63,13 @@ func page[R any](p *plan, dec *decoder[R], rd reading, after *position, limit in
 	out := Page[R]{Records: make([]R, 0, min(limit, batchRows))}
 	var last *table.Version
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		for _, v := range batch {
-			if len(out.Records) == limit {
-				out.HasMore, out.Next = true, p.cursor(&rd, last)
-				return out
-			}
-			out.Records = append(out.Records, dec.make(v))
-			last = v
+		take := batch[:min(len(batch), limit-len(out.Records))]
+		if len(take) > 0 {
+			out.Records, last = dec.add(out.Records, take), take[len(take)-1]
+		}
+		if len(take) < len(batch) {
+			out.HasMore, out.Next = true, p.cursor(&rd, last)
+			return out
 		}
 	}
 	return out

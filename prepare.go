@@ -318,9 +318,6 @@ func (p *preparer) extraFields(v *table.Version, in Fields, wrong *problems) {
 		}
 		return
 	}
-	if v.Ext == nil {
-		v.Ext = &table.Ext{}
-	}
 	extra := make(map[string]any, len(v.Ext.Extra)+len(names))
 	// shared with the version before: values are immutable
 	maps.Copy(extra, v.Ext.Extra)
@@ -337,7 +334,7 @@ func (p *preparer) extraFields(v *table.Version, in Fields, wrong *problems) {
 			extra[name] = x
 		}
 	}
-	v.Ext.Extra = extra
+	ownExt(v).Extra = extra
 }
 
 func (p *preparer) stampNew(v *table.Version, now time.Time) {
@@ -397,8 +394,8 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 	for _, r := range sh.hide {
 		reflect.NewAt(r.typ, at(v, sh.bodyOff+r.off)).Elem().SetZero()
 	}
-	if old.Ext != nil {
-		v.Ext = &table.Ext{Extra: old.Ext.Extra}
+	if old.Ext.Extra != nil {
+		ownExt(v).Extra = old.Ext.Extra
 	}
 	for i := range sh.slots {
 		s := &sh.slots[i]

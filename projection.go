@@ -45,7 +45,7 @@ func (sh *shape) selection(fields []string) (*selection, error) {
 			part.slots = append(part.slots, sh.slots[i])
 		}
 	}
-	sel.shape = &part
+	sel.shape = part.owned()
 	return sel, nil
 }
 
@@ -84,11 +84,18 @@ func (sel *selection) hideMeta(m map[string]any) {
 }
 
 // recordDecoder makes Records, whose fields are read when they are asked for.
-func recordDecoder(sh *shape) decoder[Record] {
+func recordDecoder() decoder[Record] {
 	return decoder[Record]{
-		make:    func(v *table.Version) Record { return Record{sh, v} },
-		records: sh,
-		project: func(sel *selection) decoder[Record] { return recordDecoder(sel.shape) },
+		make:    func(v *table.Version) Record { return Record{v} },
+		records: true,
+		project: func(sel *selection) decoder[Record] {
+			return decoder[Record]{
+				make: func(v *table.Version) Record {
+					return Record{&table.Views([]*table.Version{v}, &sel.shape.ext)[0]}
+				},
+				views: &sel.shape.ext,
+			}
+		},
 	}
 }
 

@@ -58,10 +58,49 @@ type decoder[R any] struct {
 	// plain: an R lies at off, and copying it is all.
 	plain bool
 	off   uintptr
-	// records: R is Record, of this shape.
-	records *shape
+	// records: R is Record, and the version is all of it.
+	records bool
+	// views, unless nil: R is Record, of a view with this Ext.
+	views *table.Ext
 	// project returns the decoder that shows some fields only.
 	project func(sel *selection) decoder[R]
+}
+
+// look makes the views of a batch, nil where the results need none. Who keeps one
+// keeps the batch: one object for all costs less than an object for each.
+func (d *decoder[R]) look(batch []*table.Version) []table.Version {
+	if d.views == nil {
+		return nil
+	}
+	return table.Views(batch, d.views)
+}
+
+// seen is the result that shows a view.
+func (d *decoder[R]) seen(view *table.Version) R { return *(*R)(unsafe.Pointer(&view)) }
+
+// add appends the results of a batch.
+func (d *decoder[R]) add(out []R, batch []*table.Version) []R {
+	n := len(out)
+	out = slices.Grow(out, len(batch))[:n+len(batch)]
+	fresh := out[n:]
+	switch {
+	case d.records:
+		copy(versions(fresh), batch)
+	case d.views != nil:
+		views, to := d.look(batch), versions(fresh)
+		for i := range views {
+			to[i] = &views[i]
+		}
+	case d.plain:
+		for i, v := range batch {
+			fresh[i] = *(*R)(at(v, d.off))
+		}
+	default:
+		for i, v := range batch {
+			fresh[i] = d.make(v)
+		}
+	}
+	return out
 }
 
 func newQuery[R any](b *bucket, at *scope, dec decoder[R], filters []Filter) *Query[R] {
@@ -209,26 +248,11 @@ func (q *Query[R]) hint(x *exec) int {
 // collect reads an answer to its end.
 func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 	out := make([]R, 0, hint)
+	if dec.records {
+		out = out[:x.into(versions(out[:hint]))]
+	}
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		n := len(out)
-		out = slices.Grow(out, len(batch))[:n+len(batch)]
-		fresh := out[n:]
-		switch {
-		case dec.plain:
-			for i, v := range batch {
-				fresh[i] = *(*R)(at(v, dec.off))
-			}
-			continue
-		case dec.records != nil:
-			records := *(*[]Record)(unsafe.Pointer(&fresh))
-			for i, v := range batch {
-				records[i] = Record{dec.records, v}
-			}
-			continue
-		}
-		for i, v := range batch {
-			fresh[i] = dec.make(v)
-		}
+		out = dec.add(out, batch)
 	}
 	return out
 }
@@ -249,9 +273,15 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 		x.selects(q.sel)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
-			for _, v := range batch {
+			views := q.shown.look(batch)
+			for i, v := range batch {
 				if q.shown.plain {
 					if !yield(*(*R)(at(v, q.shown.off)), nil) {
+						x.stop(v)
+						return
+					}
+				} else if views != nil {
+					if !yield(q.shown.seen(&views[i]), nil) {
 						x.stop(v)
 						return
 					}
@@ -280,10 +310,14 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 	x.early()
 	r := new(R)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		for _, v := range batch {
-			if q.shown.plain {
+		views := q.shown.look(batch)
+		for i, v := range batch {
+			switch {
+			case q.shown.plain:
 				*r = *(*R)(at(v, q.shown.off))
-			} else {
+			case views != nil:
+				*r = q.shown.seen(&views[i])
+			default:
 				*r = q.shown.make(v)
 			}
 			if !fn(r) {

@@ -92,7 +92,7 @@ func (p *plan) take(name string, ch choice, v table.View, after *position, unord
 	a := PathAnswer{Path: name, Unordered: unordered}
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for _, v := range batch {
-			a.Records = append(a.Records, Record{p.b.shape, v})
+			a.Records = append(a.Records, Record{v})
 		}
 	}
 	a.Touched = x.touched

@@ -110,10 +110,27 @@ func (k Key) String() string {
 func (k Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.Value()) }
 
 // Record is one version of a record: immutable, safe to keep, to share between
-// goroutines and to compare with later ones. The zero Record is no record.
+// goroutines and to compare with later ones: == holds between Records of one
+// version, unless a query with Select made them. The zero Record is no record.
+//
+// It is one pointer, so that a list of records is a list of versions. What
+// Select shows is an object of its own: see table.Views.
 type Record struct {
-	sh *shape
-	v  *table.Version
+	v *table.Version
+}
+
+// versions is a list of Records, which R must be, as what it is made of.
+func versions[R any](rs []R) []*table.Version {
+	return *(*[]*table.Version)(unsafe.Pointer(&rs))
+}
+
+// look returns how to read the record, and what to read. It must be one.
+func (r Record) look() (*shape, *table.Version) {
+	sh := shapeOf(r.v)
+	if sh.only != nil {
+		return sh, r.v.Viewed()
+	}
+	return sh, r.v
 }
 
 // IsZero reports whether r is no record.
@@ -124,7 +141,8 @@ func (r Record) Key() Key {
 	if r.v == nil {
 		return Key{}
 	}
-	return r.sh.keyOf(r.v)
+	sh, v := r.look()
+	return sh.keyOf(v)
 }
 
 // Get returns the value of a field: a string, int64, float64, bool, time.Time
@@ -134,11 +152,12 @@ func (r Record) Get(field string) any {
 	if r.v == nil {
 		return nil
 	}
-	if i, ok := r.sh.byName[field]; ok {
-		return r.sh.slots[i].get(r.v)
+	sh, v := r.look()
+	if i, ok := sh.byName[field]; ok {
+		return sh.slots[i].get(v)
 	}
-	if r.v.Ext != nil && r.sh.only.showsExtra(field) {
-		return cloneValue(r.v.Ext.Extra[field])
+	if v.Ext.Extra != nil && sh.only.showsExtra(field) {
+		return cloneValue(v.Ext.Extra[field])
 	}
 	return nil
 }
@@ -148,14 +167,12 @@ func (r Record) Has(field string) bool {
 	if r.v == nil {
 		return false
 	}
-	if i, ok := r.sh.byName[field]; ok {
-		return !r.sh.slots[i].absent(r.v)
+	sh, v := r.look()
+	if i, ok := sh.byName[field]; ok {
+		return !sh.slots[i].absent(v)
 	}
-	if r.v.Ext != nil && r.sh.only.showsExtra(field) {
-		_, ok := r.v.Ext.Extra[field]
-		return ok
-	}
-	return false
+	_, ok := v.Ext.Extra[field]
+	return ok && sh.only.showsExtra(field)
 }
 
 // Version counts the writes of the record, from 1.
@@ -177,7 +194,8 @@ func (r Record) meta() Meta {
 	if r.v == nil {
 		return Meta{}
 	}
-	return r.sh.only.metaOf(*r.sh.meta(r.v))
+	sh, v := r.look()
+	return sh.only.metaOf(*sh.meta(v))
 }
 
 // Map returns the present fields and the metadata (_version, _createdAt,
@@ -187,27 +205,26 @@ func (r Record) Map() map[string]any {
 	if r.v == nil {
 		return nil
 	}
-	m := make(map[string]any, len(r.sh.slots)+4)
-	if r.v.Ext != nil {
-		for k, v := range r.v.Ext.Extra {
-			if r.sh.only.showsExtra(k) {
-				m[k] = cloneValue(v)
-			}
+	sh, v := r.look()
+	m := make(map[string]any, len(sh.slots)+4)
+	for k, x := range v.Ext.Extra {
+		if sh.only.showsExtra(k) {
+			m[k] = cloneValue(x)
 		}
 	}
-	for i := range r.sh.slots {
-		if s := &r.sh.slots[i]; !s.absent(r.v) {
-			m[s.name] = s.get(r.v)
+	for i := range sh.slots {
+		if s := &sh.slots[i]; !s.absent(v) {
+			m[s.name] = s.get(v)
 		}
 	}
-	meta := r.sh.meta(r.v)
+	meta := sh.meta(v)
 	m[metaVersion] = int64(meta.Version)
 	m[metaCreatedAt] = int64(meta.CreatedAt)
 	m[metaUpdatedAt] = int64(meta.UpdatedAt)
 	if meta.ExpiresAt != 0 {
 		m[metaExpiresAt] = int64(meta.ExpiresAt)
 	}
-	r.sh.only.hideMeta(m)
+	sh.only.hideMeta(m)
 	return m
 }
 

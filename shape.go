@@ -24,6 +24,7 @@ import (
 // three; strings point to memory that nobody can change.
 type shape struct {
 	bucket  string
+	ext     table.Ext    // of the records without one of their own; never written
 	typ     reflect.Type // of the allocation
 	body    reflect.Type
 	bodyOff uintptr
@@ -134,7 +135,26 @@ func compareOrdered[T int64 | float64](a, b T) int {
 
 // alloc returns a new version with nothing in it.
 func (sh *shape) alloc() *table.Version {
-	return (*table.Version)(reflect.New(sh.typ).UnsafePointer())
+	v := (*table.Version)(reflect.New(sh.typ).UnsafePointer())
+	v.Ext = &sh.ext
+	return v
+}
+
+// owned makes sh the shape that versions with its Ext lead to.
+func (sh *shape) owned() *shape {
+	sh.ext = table.Ext{Owner: unsafe.Pointer(sh)}
+	return sh
+}
+
+// shapeOf is the shape of a version.
+func shapeOf(v *table.Version) *shape { return (*shape)(v.Ext.Owner) }
+
+// ownExt returns the Ext of a version that is being prepared, to be written.
+func ownExt(v *table.Version) *table.Ext {
+	if v.Ext == &shapeOf(v).ext {
+		v.Ext = &table.Ext{Owner: v.Ext.Owner}
+	}
+	return v.Ext
 }
 
 func (sh *shape) meta(v *table.Version) *Meta { return (*Meta)(at(v, sh.metaOff)) }
@@ -148,8 +168,9 @@ func (sh *shape) copyOf(old *table.Version) *table.Version {
 	v := sh.alloc()
 	sh.bodyOf(v).Set(sh.bodyOf(old))
 	v.Nulls = old.Nulls
-	if old.Ext != nil {
-		v.Ext = &table.Ext{Nulls: slices.Clone(old.Ext.Nulls), Extra: old.Ext.Extra}
+	if old.Ext != v.Ext {
+		own := ownExt(v)
+		own.Nulls, own.Extra = slices.Clone(old.Ext.Nulls), old.Ext.Extra
 	}
 	*sh.meta(v) = *sh.meta(old)
 	return v
@@ -209,7 +230,7 @@ func (s *slot) absent(v *table.Version) bool {
 		return v.Nulls>>s.pos&1 != 0
 	}
 	i := s.pos/32 - 1
-	return v.Ext != nil && i < len(v.Ext.Nulls) && v.Ext.Nulls[i]>>(s.pos%32)&1 != 0
+	return i < len(v.Ext.Nulls) && v.Ext.Nulls[i]>>(s.pos%32)&1 != 0
 }
 
 func (s *slot) setAbsent(v *table.Version, absent bool) {
@@ -221,23 +242,18 @@ func (s *slot) setAbsent(v *table.Version, absent bool) {
 		}
 		return
 	}
-	if v.Ext == nil {
-		if !absent {
-			return
-		}
-		v.Ext = &table.Ext{}
-	}
 	i := s.pos/32 - 1
-	for len(v.Ext.Nulls) <= i {
-		if !absent {
-			return
-		}
-		v.Ext.Nulls = append(v.Ext.Nulls, 0)
+	if !absent && i >= len(v.Ext.Nulls) {
+		return
+	}
+	ext := ownExt(v)
+	for len(ext.Nulls) <= i {
+		ext.Nulls = append(ext.Nulls, 0)
 	}
 	if absent {
-		v.Ext.Nulls[i] |= 1 << (s.pos % 32)
+		ext.Nulls[i] |= 1 << (s.pos % 32)
 	} else {
-		v.Ext.Nulls[i] &^= 1 << (s.pos % 32)
+		ext.Nulls[i] &^= 1 << (s.pos % 32)
 	}
 }
 

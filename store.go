@@ -457,10 +457,8 @@ func (b *bucket) sizeOf(v *table.Version) int {
 			sum += sizeOf(s.peek(v))
 		}
 	}
-	if v.Ext != nil {
-		for k, x := range v.Ext.Extra {
-			sum += len(k) + 24 + sizeOf(x)
-		}
+	for k, x := range v.Ext.Extra {
+		sum += len(k) + 24 + sizeOf(x)
 	}
 	return sum
 }

@@ -171,18 +171,35 @@ func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
 func takeHeads(cells []atomic.Pointer[Version], buf []*Version, rows []uint32, at int, first uint32) (n int) {
 	buf = buf[:len(cells)]
 	if rows == nil {
-		for j := range cells {
-			if u := cells[j].Load(); u != nil {
-				buf[n] = u
-				n++
+		// Four at a time, for one look at the collector's write barrier.
+		for ; len(cells) >= 4; cells = cells[4:] {
+			four := (*[4]atomic.Pointer[Version])(cells)
+			a, b, c, d := four[0].Load(), four[1].Load(), four[2].Load(), four[3].Load()
+			if a == nil || b == nil || c == nil || d == nil {
+				n += takeEach(four[:], buf[n:])
+				continue
 			}
+			to := (*[4]*Version)(buf[n:])
+			to[0], to[1], to[2], to[3] = a, b, c, d
+			n += 4
 		}
-		return n
+		return n + takeEach(cells, buf[n:])
 	}
 	for j := range cells {
 		if u := cells[j].Load(); u != nil {
 			buf[n] = u
 			rows[at+n] = first + uint32(j)
+			n++
+		}
+	}
+	return n
+}
+
+// takeEach is takeHeads without row numbers, cell by cell.
+func takeEach(cells []atomic.Pointer[Version], buf []*Version) (n int) {
+	for j := range cells {
+		if u := cells[j].Load(); u != nil {
+			buf[n] = u
 			n++
 		}
 	}
@@ -386,26 +403,21 @@ func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
 
 // rows takes rows of a set, 64 at a time.
 func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
-	var heads [64]*Version
 	seq := c.v.seq
 	for n < len(buf) {
-		k, plain := w.heads(c, &heads, rows, n, min(len(buf)-n, len(heads)))
+		heads := buf[n:min(len(buf), n+64)]
+		k, plain := w.heads(c, heads, rows, n)
 		if k == 0 {
 			w.inSet = false
 			return n
 		}
-		if rows == nil && plain {
-			for _, head := range heads[:k] {
-				if head != nil {
-					buf[n] = head
-					n++
-				}
-			}
+		if plain {
+			n += k
 			continue
 		}
 		bit := movedBit(w.x.pos)
 		from := n
-		for j, head := range heads[:k] {
+		for j, head := range heads[:k] { // which are moved up where some are left out
 			if !head.plainly(seq, bit) {
 				if head = w.look(head, seq, w.key); head == nil {
 					continue
@@ -423,20 +435,24 @@ func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 
 // heads loads the newest versions of the next rows, all before any of them is
 // looked at (see Cursor), and their numbers into rows[at:]. plain reports that
-// all are what the view sees, without a look, but for those that are nil.
-func (w *walk[K]) heads(c *Cursor, heads *[64]*Version, rows []uint32, at, room int) (k int, plain bool) {
+// all are what the view sees, without a look.
+func (w *walk[K]) heads(c *Cursor, heads []*Version, rows []uint32, at int) (k int, plain bool) {
 	plain = true
 	bit := movedBit(w.x.pos)
-	for k < room {
+	for k < len(heads) {
 		if w.word == 0 && !w.nextWord(c) {
 			break
 		}
 		ch, word := w.chunk, w.word
 		cells := (*[64]atomic.Pointer[Version])(ch.cells[w.base&(chunkRows-64):])
 		settled := ch.settled.Load()
-		for ; word != 0 && k < room; word &= word - 1 {
+		for ; word != 0 && k < len(heads); word &= word - 1 {
 			i := bits.TrailingZeros64(word) & 63
-			heads[k&63] = cells[i].Load()
+			head := cells[i].Load()
+			if head == nil {
+				plain = false
+			}
+			heads[k] = head
 			if rows != nil {
 				rows[at+k] = w.base + uint32(i)
 			}

@@ -15,7 +15,7 @@ import (
 type Version struct {
 	seq  atomic.Uint64           // 0: pending
 	prev atomic.Pointer[Version] // the version before, while somebody may see it
-	Ext  *Ext                    // what few records have; nil otherwise
+	Ext  *Ext                    // of the bucket, or of this version alone; the table never asks
 
 	// Nulls has a bit per field that is absent, for the first 32 fields.
 	Nulls uint32
@@ -26,8 +26,11 @@ type Version struct {
 	bits atomic.Uint32
 }
 
-// Ext holds the parts of a record that few records have.
+// Ext says whose record a version is, and holds the parts that few records
+// have. All records without those share one, which is never written. Thus a
+// pointer to a version is all that it takes to read one.
 type Ext struct {
+	Owner unsafe.Pointer // set by the bucket; the table does not know its type
 	Nulls []uint32       // absent bits of fields from the 33rd on
 	Extra map[string]any // fields outside the schema
 }
@@ -43,6 +46,21 @@ type tombstone struct {
 	text string
 	word int64
 }
+
+// Views returns headers that are in no row: each shows a version under another
+// Ext. They lie in one allocation, so that one that is kept keeps all.
+func Views(vs []*Version, ext *Ext) []Version {
+	views := make([]Version, len(vs))
+	for i, v := range vs {
+		views[i].Ext = ext
+		views[i].prev.Store(v)
+	}
+	return views
+}
+
+// Viewed is the version that one of Views shows. Of any other version it has no
+// meaning.
+func (v *Version) Viewed() *Version { return v.prev.Load() }
 
 // Seq is the sequence of the commit that wrote the version; 0 while pending.
 func (v *Version) Seq() uint64 { return v.seq.Load() }
