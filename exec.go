@@ -79,7 +79,7 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 	}
 	x.rows = !x.c.exact || x.after != nil
 	if x.rd.tb != nil {
-		x.beginTx(unordered)
+		x.beginTx(n)
 	}
 }
 
@@ -269,7 +269,7 @@ func (x *exec) open() bool {
 			return true
 		}
 		if x.after != nil {
-			x.after.narrow(x, &span)
+			x.after.narrow(x.p, path, x.c.served, x.c.back, &span)
 		}
 		x.cur.Range(x.view, path.index, span, x.c.back)
 		return true

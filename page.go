@@ -169,23 +169,22 @@ func (a *position) compare(p *plan, v *table.Version, ordinal uint64) int {
 	return cmp.Compare(a.ordinal, ordinal)
 }
 
-// narrow leaves out of an interval of the path's index what lies before the
-// position.
-func (a *position) narrow(x *exec, span *table.Range) {
-	path := x.path()
-	if x.c.served == 0 {
+// narrow leaves out of an interval of a path's index, which brings the first
+// served keys of the order, what lies before the position.
+func (a *position) narrow(p *plan, path *path, served int, back bool, span *table.Range) {
+	if served == 0 {
 		return
 	}
-	ix := &x.p.b.shape.indexes[path.index]
+	ix := &p.b.shape.indexes[path.index]
 	if a.values[0] == nil && path.eq == 0 {
-		if x.c.back { // among those beside the index, which come last
+		if back { // among those beside the index, which come last
 			*span = table.Range{}
 		}
 		return
 	}
 	if len(ix.fields) == 1 {
 		k := ix.single(a.values[0])
-		if !x.c.back {
+		if !back {
 			narrow(span, table.Range{Lo: k, NoHi: true})
 		} else if ix.word {
 			to := wordSpan(0, k.Word)
@@ -197,13 +196,13 @@ func (a *position) narrow(x *exec, span *table.Range) {
 	}
 	var b []byte
 	for _, pos := range ix.fields[:path.eq] {
-		eq, _, _ := x.p.on(pos)
-		b = appendCanonical(b, x.p.cond(eq).want)
+		eq, _, _ := p.on(pos)
+		b = appendCanonical(b, p.cond(eq).want)
 	}
-	for _, v := range a.values[:x.c.served] {
+	for _, v := range a.values[:served] {
 		b = appendCanonical(b, v)
 	}
-	if x.c.back {
+	if back {
 		narrow(span, table.Range{NoLo: true, Hi: table.Key{Text: string(keyenc.Successor(b))}})
 	} else {
 		narrow(span, table.Range{Lo: table.Key{Text: string(b)}, NoHi: true})

@@ -161,14 +161,7 @@ func (p *plan) serve(v table.View, n need, c *choice) {
 	}
 	ix := &p.b.shape.indexes[x.index]
 	fields := ix.fields[x.eq:]
-	for c.served < min(len(fields), len(p.order)) {
-		k := &p.order[c.served]
-		if !k.ref.plain() || k.ref.slot.pos != fields[c.served] || c.served > 0 && k.desc != c.back {
-			break
-		}
-		c.back = k.desc
-		c.served++
-	}
+	c.served, c.back = p.served(fields)
 	if c.served == 0 {
 		return
 	}
@@ -180,6 +173,20 @@ func (p *plan) serve(v table.View, n need, c *choice) {
 	} else {
 		c.exact = ix.unique && c.nulls == noNulls
 	}
+}
+
+// served returns how many keys of the order an index over the given fields brings,
+// and whether backward.
+func (p *plan) served(fields []int) (n int, back bool) {
+	for n < min(len(fields), len(p.order)) {
+		k := &p.order[n]
+		if !k.ref.plain() || k.ref.slot.pos != fields[n] || n > 0 && k.desc != back {
+			break
+		}
+		back = k.desc
+		n++
+	}
+	return n, back
 }
 
 // nullsBeside says where the records come that an index does not have, because

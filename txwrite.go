@@ -22,42 +22,6 @@ type txBucket struct {
 	undo    [1]txUndo
 }
 
-// txIndex finds the writes of a long list.
-type txIndex struct {
-	byKey   map[Key]*txWrite
-	byOld   map[*table.Version]*txWrite
-	byValue map[indexedKey][]*txWrite // new versions, by their keys in every index
-}
-
-// longList is how many writes are searched one by one.
-const longList = 8
-
-// write returns the write of a key, nil if there is none.
-func (tb *txBucket) write(k Key) *txWrite {
-	if tb.index != nil {
-		return tb.index.byKey[k]
-	}
-	for _, w := range tb.list {
-		if w.key == k {
-			return w
-		}
-	}
-	return nil
-}
-
-// replaced returns the write of a version that the snapshot has.
-func (tb *txBucket) replaced(v *table.Version) *txWrite {
-	if tb.index != nil {
-		return tb.index.byOld[v]
-	}
-	for _, w := range tb.list {
-		if w.old == v {
-			return w
-		}
-	}
-	return nil
-}
-
 // txUndo is what a write was before.
 type txUndo struct {
 	w     *txWrite
@@ -308,8 +272,7 @@ func (tx *Tx) undoLocked(tb *txBucket, u *txUndo) {
 	}
 	tx.records--
 	if tb.index != nil {
-		delete(tb.index.byKey, u.w.key)
-		delete(tb.index.byOld, u.w.old)
+		tb.index.remove(u.w)
 	}
 	tb.list = tb.list[:len(tb.list)-1] // it came last
 }
@@ -320,25 +283,11 @@ func (tb *txBucket) addLocked(w *txWrite) {
 	case tb.index != nil:
 		tb.index.add(w)
 	case len(tb.list) > longList:
-		tb.index = &txIndex{byKey: map[Key]*txWrite{}, byOld: map[*table.Version]*txWrite{}, byValue: map[indexedKey][]*txWrite{}}
-		for _, other := range tb.list {
-			tb.index.add(other)
-			if other != w { // whose values are claimed next
-				tb.claimValues(other)
-			}
-		}
+		tb.index = newTxIndex(tb)
 	}
 }
 
-func (x *txIndex) add(w *txWrite) {
-	x.byKey[w.key] = w
-	if w.old != nil {
-		x.byOld[w.old] = w
-	}
-}
-
-// claim and release enter the unique values of a write's new version, and take
-// them out.
+// claim and release enter the values of a write's new version, and take them out.
 func (tb *txBucket) claim(w *txWrite) {
 	tb.eachUnique(w.new, func(u indexedKey) {
 		if tb.uniques == nil {
@@ -347,7 +296,7 @@ func (tb *txBucket) claim(w *txWrite) {
 		tb.uniques[u] = w
 	})
 	if tb.index != nil {
-		tb.claimValues(w)
+		tb.index.enter(w)
 	}
 }
 
@@ -357,14 +306,7 @@ func (tb *txBucket) release(w *txWrite) {
 		tb.giveUp(u)
 	})
 	if tb.index != nil {
-		tb.eachValue(w.new, func(u indexedKey) {
-			rest := slices.DeleteFunc(tb.index.byValue[u], func(o *txWrite) bool { return o == w })
-			if len(rest) > 0 {
-				tb.index.byValue[u] = rest
-			} else {
-				delete(tb.index.byValue, u)
-			}
-		})
+		tb.index.leave(w)
 	}
 }
 
@@ -392,50 +334,6 @@ func (tb *txBucket) takes(c *change) (taken bool) {
 		}
 	})
 	return taken
-}
-
-func (tb *txBucket) claimValues(w *txWrite) {
-	tb.eachValue(w.new, func(u indexedKey) { tb.index.byValue[u] = append(tb.index.byValue[u], w) })
-}
-
-// eachValue calls fn with the keys that a version has in all indexes.
-func (tb *txBucket) eachValue(v *table.Version, fn func(u indexedKey)) {
-	if v == nil {
-		return
-	}
-	for i := range tb.b.shape.indexes {
-		if k, ok := tb.b.shape.indexes[i].keyOf(v); ok {
-			fn(indexedKey{i, k})
-		}
-	}
-}
-
-// candidates returns the writes that an answer may have to read: those that its
-// path's keys lead to, if the list is long and the path has keys, else all.
-func (tb *txBucket) candidates(path *path) []*txWrite {
-	if tb.index == nil {
-		return tb.list
-	}
-	var found []*txWrite
-	switch {
-	case path.access == accessKey:
-		k := IntKey(path.word)
-		if tb.b.shape.textKey() {
-			k = StringKey(path.text)
-		}
-		if w := tb.write(k); w != nil {
-			found = append(found, w)
-		}
-		return found
-	case path.access == accessIndex && path.point && len(path.spans) == 0:
-		return tb.index.byValue[indexedKey{path.index, path.span.Lo}]
-	case path.access == accessIndex && path.point && len(path.spans) < len(tb.list):
-		for _, span := range path.spans {
-			found = append(found, tb.index.byValue[indexedKey{path.index, span.Lo}]...)
-		}
-		return found
-	}
-	return tb.list
 }
 
 // eachUnique calls fn with the values that a version has in unique indexes.
