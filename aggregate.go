@@ -19,36 +19,42 @@ import (
 // are no numbers are passed over. Error: *QueryError for a field that cannot have
 // numbers.
 func (q *Query[R]) Sum(field string) (float64, error) {
-	sum, _, err := q.sum(field)
-	return sum.Float64(), err
+	return valued(q.at, func(at *scope) (float64, error) {
+		sum, _, err := q.sum(at, field)
+		return sum.Float64(), err
+	})
 }
 
 // SumInt returns the sum of a field exactly. Error: *QueryError also where the
 // sum is no integer, or not within int64.
 func (q *Query[R]) SumInt(field string) (int64, error) {
-	sum, _, err := q.sum(field)
-	if err != nil {
-		return 0, err
-	}
-	i, ok := sum.Int64()
-	if !ok {
-		return 0, &QueryError{q.b.name, field, "has a sum that is no integer within int64"}
-	}
-	return i, nil
+	return valued(q.at, func(at *scope) (int64, error) {
+		sum, _, err := q.sum(at, field)
+		if err != nil {
+			return 0, err
+		}
+		i, ok := sum.Int64()
+		if !ok {
+			return 0, &QueryError{q.b.name, field, "has a sum that is no integer within int64"}
+		}
+		return i, nil
+	})
 }
 
 // Avg returns the mean of a numeric field, rounded once; 0 if there are no
 // numbers. Otherwise it is as Sum.
 func (q *Query[R]) Avg(field string) (float64, error) {
-	sum, n, err := q.sum(field)
-	if err != nil || n == 0 {
-		return 0, err
-	}
-	return sum.Mean(int64(n)), nil
+	return valued(q.at, func(at *scope) (float64, error) {
+		sum, n, err := q.sum(at, field)
+		if err != nil || n == 0 {
+			return 0, err
+		}
+		return sum.Mean(int64(n)), nil
+	})
 }
 
-func (q *Query[R]) sum(field string) (sum exactsum.Sum, n int, err error) {
-	rd, err := q.start()
+func (q *Query[R]) sum(at *scope, field string) (sum exactsum.Sum, n int, err error) {
+	rd, err := q.start(at)
 	if err != nil {
 		return sum, 0, err
 	}
@@ -135,7 +141,16 @@ func (q *Query[R]) Min(field string) (value any, ok bool, err error) { return q.
 func (q *Query[R]) Max(field string) (value any, ok bool, err error) { return q.extreme(field, true) }
 
 func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
-	rd, err := q.start()
+	v, err := valued(q.at, func(at *scope) (any, error) {
+		v, _, err := q.extremeAt(at, field, greatest)
+		return v, err
+	})
+	return v, v != nil, err
+}
+
+// extremeAt returns nil where no record has the field.
+func (q *Query[R]) extremeAt(at *scope, field string, greatest bool) (any, bool, error) {
+	rd, err := q.start(at)
 	if err != nil {
 		return nil, false, err
 	}
@@ -262,7 +277,11 @@ func (r *fieldRef) ownForm(b []byte) any {
 // CountDistinct returns how many different values a field has; an absent one is
 // none. Numbers that are equal are one value, whatever their types.
 func (q *Query[R]) CountDistinct(field string) (int, error) {
-	rd, err := q.start()
+	return valued(q.at, func(at *scope) (int, error) { return q.countDistinct(at, field) })
+}
+
+func (q *Query[R]) countDistinct(at *scope, field string) (int, error) {
+	rd, err := q.start(at)
 	if err != nil {
 		return 0, err
 	}

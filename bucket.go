@@ -120,6 +120,8 @@ func (b *bucket) get(at *scope, key any) *table.Version {
 		return nil
 	case at.tx != nil:
 		return at.tx.get(b, b.keyOf(key))
+	case at.qc != nil:
+		at.qc.reads(b).note(b.keyOf(key))
 	}
 	return b.byKey(b.table.At(at.pin.Seq), text, word)
 }

@@ -47,6 +47,7 @@ func (c *change) key() Key {
 // each request that changed something.
 func (st *Store) commit(b *bucket, rs []*request, marks []span) {
 	st.publish(b.table, b, rs, marks)
+	st.live.commit()
 	b.table.Settle()
 }
 
@@ -78,8 +79,10 @@ func (st *Store) publish(t *table.Table, b *bucket, rs []*request, marks []span)
 }
 
 // heard reports whether anybody wants to know of a commit that was published: a
-// subscriber, or a transaction under way (see recent).
-func (st *Store) heard() bool { return st.recent.active.Load() > 0 || st.feed.Active() }
+// handler of events, a live query, or a transaction under way (see recent).
+func (st *Store) heard() bool {
+	return st.recent.active.Load() > 0 || st.feed.Active() || st.live.inbox.active.Load() > 0
+}
 
 // add enters the pending changes of a bucket.
 func (ev *commitEvent) add(b *bucket, pending []table.Change) feed.Touch {
@@ -99,11 +102,14 @@ func (ev *commitEvent) add(b *bucket, pending []table.Change) feed.Touch {
 	return feed.Touch{Bucket: b.id, Types: types}
 }
 
-// announce hands a commit to the feed and to the transactions under way, under
-// the commit lock.
+// announce hands a commit to the feed, to the live queries and to the
+// transactions under way, under the commit lock.
 func (st *Store) announce(ev *commitEvent, touched ...feed.Touch) {
 	st.feed.Append(ev, len(ev.changes), touched)
 	if st.recent.active.Load() > 0 {
 		st.recent.record(ev)
+	}
+	if st.live.inbox.active.Load() > 0 {
+		st.live.inbox.add(ev)
 	}
 }

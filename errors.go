@@ -18,8 +18,9 @@ var (
 	ErrBucketNotDefined = errors.New("bucket is not defined")
 	// ErrNotFound indicates that there is no record with that key.
 	ErrNotFound = errors.New("record not found")
-	// ErrReadOnly indicates a write through a handle that is bound to a snapshot.
-	ErrReadOnly = errors.New("handle is bound to a snapshot, which cannot be written")
+	// ErrReadOnly indicates a write through a handle that is bound to a snapshot, or
+	// to a query function.
+	ErrReadOnly = errors.New("handle is bound to a snapshot or a query, which cannot write")
 	// ErrSnapshotClosed indicates a read through a snapshot that was closed.
 	ErrSnapshotClosed = errors.New("snapshot is closed")
 	// ErrTxDone indicates the use of a transaction after its function returned.
@@ -37,8 +38,18 @@ var (
 	// ErrQueryNotDefined indicates that there is no query of that name.
 	ErrQueryNotDefined = errors.New("query is not defined")
 	// ErrCursor indicates a cursor that is none of this query's.
-	ErrCursor     = errors.New("not a cursor of this query")
-	errOtherStore = errors.New("the handle is bound to a snapshot of another store")
+	ErrCursor = errors.New("not a cursor of this query")
+	// ErrQueryType indicates parameters or a result that are not of the query's
+	// type.
+	ErrQueryType = errors.New("not the query's type")
+	// ErrQueryCycle indicates a query that, through others, asks for itself with
+	// the same parameters.
+	ErrQueryCycle = errors.New("query depends on itself")
+	// ErrQueryDone indicates a read through a QueryCtx after its function returned.
+	ErrQueryDone = errors.New("query function has returned")
+	// ErrUnsubscribed indicates that a subscription was closed.
+	ErrUnsubscribed = errors.New("subscription is closed")
+	errOtherStore   = errors.New("the handle is bound to the state of another store")
 	// ErrFull indicates that a bucket has no row numbers left (2^32).
 	ErrFull = errors.New("bucket is full")
 )

@@ -190,7 +190,9 @@ func (l *listener) work() {
 
 // call runs the handler and reports its panic.
 func (l *listener) call(e Event) {
+	l.st.calls.Add(1)
 	defer func() {
+		l.st.calls.Add(1)
 		if p := recover(); p != nil {
 			l.st.report("handler of "+l.p.text, &PanicError{Value: p, Stack: debug.Stack()})
 		}

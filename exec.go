@@ -78,6 +78,9 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 		x.size = max(x.size, firstBatch)
 	}
 	x.rows = !x.c.exact || x.after != nil
+	if x.unordered = unordered; x.rd.reads != nil {
+		x.dep = x.rd.reads.answer(x.p, x.after, !unordered)
+	}
 	if x.rd.tb != nil {
 		x.beginTx(n)
 	}

@@ -32,13 +32,14 @@ func (q *Query[R]) GroupBy(fields ...string) *Grouping[R] {
 // Count returns the number of records in each group, from the counters of an
 // index where the groups are the whole of it.
 func (g *Grouping[R]) Count() ([]Group[int], error) {
-	out, ok, err := g.countIndexed()
-	if ok || err != nil {
-		return out, err
-	}
-	return aggregate(g, "", nil,
-		func(n *int, _ *fieldRef, _ *table.Version) { *n++ },
-		func(n *int, _ *fieldRef) int { return *n })
+	return valuedGroups(g.q.at, func(at *scope) ([]Group[int], error) {
+		if out, ok, err := g.countIndexed(at); ok || err != nil {
+			return out, err
+		}
+		return aggregateAt(at, g, "", nil,
+			func(n *int, _ *fieldRef, _ *table.Version) { *n++ },
+			func(n *int, _ *fieldRef) int { return *n })
+	})
 }
 
 // Sum returns the sum of a field in each group.
@@ -128,7 +129,24 @@ func (g *Grouping[R]) keys() ([]fieldRef, error) {
 // aggregate reads the records once: add takes a record into the state A of its
 // group, done makes the group's value.
 func aggregate[R, A, V any](g *Grouping[R], field string, find func(*shape, string) (fieldRef, error), add func(*A, *fieldRef, *table.Version), done func(*A, *fieldRef) V) ([]Group[V], error) {
-	rd, err := g.q.start()
+	return valuedGroups(g.q.at, func(at *scope) ([]Group[V], error) { return aggregateAt(at, g, field, find, add, done) })
+}
+
+// valuedGroups is valued for groups. The function gets a list of its own.
+func valuedGroups[V any](at *scope, run func(at *scope) ([]Group[V], error)) ([]Group[V], error) {
+	out, err := valued(at, run)
+	if at == nil || at.qc == nil {
+		return out, err
+	}
+	out = slices.Clone(out)
+	for i := range out {
+		out[i].Key = slices.Clone(out[i].Key)
+	}
+	return out, err
+}
+
+func aggregateAt[R, A, V any](at *scope, g *Grouping[R], field string, find func(*shape, string) (fieldRef, error), add func(*A, *fieldRef, *table.Version), done func(*A, *fieldRef) V) ([]Group[V], error) {
+	rd, err := g.q.start(at)
 	if err != nil {
 		return nil, err
 	}
@@ -202,8 +220,8 @@ func sortGroups[V any](groups []Group[V]) {
 }
 
 // countIndexed counts by the entries of an index over the group's field.
-func (g *Grouping[R]) countIndexed() (out []Group[int], ok bool, err error) {
-	rd, err := g.q.start()
+func (g *Grouping[R]) countIndexed(at *scope) (out []Group[int], ok bool, err error) {
+	rd, err := g.q.start(at)
 	if err != nil {
 		return nil, false, err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -9,20 +10,60 @@ import (
 
 // namedQueries are the queries that a store knows by name.
 type namedQueries struct {
-	mu    sync.RWMutex // protects specs
-	specs map[string]*namedSpec
+	mu   sync.RWMutex // protects defs
+	defs map[string]*queryDef
 }
 
-// DefineSpec defines a query by its specification, to be run by name. The
-// specification is copied, and checked against its bucket: every field, operator,
-// value and aggregate, as far as no parameter stands in for it. Errors:
+// queryDef is a query by name: a function, or a specification.
+type queryDef struct {
+	name string
+	// encode checks parameters, and gives them the form that call takes, and the
+	// key of their node.
+	encode func(params any) (p any, key string, err error)
+	call   func(q *QueryCtx, p any) (any, error)
+	subs   int // under the reactor's lock
+}
+
+func (l *namedQueries) find(name string) (*queryDef, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if def, ok := l.defs[name]; ok {
+		return def, nil
+	}
+	return nil, queryError(name, ErrQueryNotDefined)
+}
+
+// defineQuery enters a query.
+func (st *Store) defineQuery(def *queryDef) error {
+	switch {
+	case st.closed.Load():
+		return &Error{Op: "define query", Err: ErrClosed}
+	case def.name == "":
+		return &QueryError{Message: "a query needs a name"}
+	}
+	l := &st.queries
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.defs[def.name]; ok {
+		return &Error{Op: "define query", Err: queryError(def.name, ErrQueryExists)}
+	}
+	if l.defs == nil {
+		l.defs = map[string]*queryDef{}
+	}
+	l.defs[def.name] = def
+	return nil
+}
+
+// queryError adds the query's name to an error.
+func queryError(name string, err error) error { return fmt.Errorf("query %q: %w", name, err) }
+
+// DefineSpec defines a query by its specification, to be run and subscribed to by
+// name. The specification is copied, and checked against its bucket: every field,
+// operator, value and aggregate, as far as no parameter stands in for it. Errors:
 // ErrQueryExists, ErrBucketNotDefined, *QueryError, ErrClosed.
 func (st *Store) DefineSpec(name string, spec QuerySpec) error {
 	if st.closed.Load() {
 		return &Error{Op: "define query", Err: ErrClosed}
-	}
-	if name == "" {
-		return &QueryError{Message: "a query needs a name"}
 	}
 	b, err := st.find("define query", spec.Bucket)
 	if err != nil {
@@ -35,26 +76,46 @@ func (st *Store) DefineSpec(name string, spec QuerySpec) error {
 	if err := own.check(b); err != nil {
 		return err
 	}
-	st.queries.mu.Lock()
-	defer st.queries.mu.Unlock()
-	if _, ok := st.queries.specs[name]; ok {
-		return &Error{Op: "define query", Bucket: spec.Bucket, Err: ErrQueryExists}
-	}
-	if st.queries.specs == nil {
-		st.queries.specs = map[string]*namedSpec{}
-	}
-	st.queries.specs[name] = own
-	return nil
+	return st.defineQuery(&queryDef{name: name, encode: st.specParams(name, own), call: own.call})
 }
 
-// UndefineQuery forgets a query. Error: ErrQueryNotDefined.
+// specParams encodes the parameters of a specification: a map of values, from a
+// map, a struct or nil.
+func (st *Store) specParams(name string, spec *namedSpec) func(v any) (any, string, error) {
+	lim := limits{st.opt.MaxDepth, st.opt.MaxValueBytes}
+	return func(v any) (any, string, error) {
+		p, err := newParams(v, lim)
+		if err != nil {
+			if q, ok := err.(*QueryError); ok {
+				q.Bucket = spec.Bucket
+			}
+			return nil, "", err
+		}
+		return p, name + "\x00" + string(appendValue(nil, map[string]any(p))), nil
+	}
+}
+
+// call answers a specification at the state of an evaluation. A bucket that is
+// defined anew under the name is the one that counts.
+func (spec *namedSpec) call(q *QueryCtx, p any) (any, error) {
+	h, err := q.Bucket(spec.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	return spec.run(h, p.(params))
+}
+
+// UndefineQuery forgets a query, and ends its subscriptions. Error:
+// ErrQueryNotDefined.
 func (st *Store) UndefineQuery(name string) error {
 	st.queries.mu.Lock()
-	defer st.queries.mu.Unlock()
-	if _, ok := st.queries.specs[name]; !ok {
-		return &Error{Op: "undefine query", Err: ErrQueryNotDefined}
+	def, ok := st.queries.defs[name]
+	delete(st.queries.defs, name)
+	st.queries.mu.Unlock()
+	if !ok {
+		return &Error{Op: "undefine query", Err: queryError(name, ErrQueryNotDefined)}
 	}
-	delete(st.queries.specs, name)
+	st.live.undefine(def)
 	return nil
 }
 
@@ -62,31 +123,86 @@ func (st *Store) UndefineQuery(name string) error {
 func (st *Store) Queries() []string {
 	st.queries.mu.RLock()
 	defer st.queries.mu.RUnlock()
-	return slices.Sorted(maps.Keys(st.queries.specs))
+	return slices.Sorted(maps.Keys(st.queries.defs))
 }
 
-// RunQuery answers a query by name, in the newest state. params is a struct or a
-// map with the values of its placeholders, nil if it has none. The answer is a
-// []Record; with an aggregate an int (count, countDistinct), a float64 (sum, avg)
-// or a value (min, max; nil if there is none); with groups a [][Group] of those.
-// Errors: ErrQueryNotDefined, *QueryError, ErrBucketNotDefined.
+// RunQuery answers a query by name, in the newest state. params is a value of the
+// type that its function takes, nil if that is empty; for a query by
+// specification a struct or a map with the values of its placeholders, nil if it
+// has none. The answer of a specification is a []Record; with an aggregate an int
+// (count, countDistinct), a float64 (sum, avg) or a value (min, max; nil if there
+// is none); with groups a [][Group] of those. Errors: what the function returns;
+// ErrQueryNotDefined, ErrQueryType, *QueryError, ErrBucketNotDefined.
 func (st *Store) RunQuery(ctx context.Context, name string, params any) (any, error) {
-	if err := ctx.Err(); err != nil {
+	def, err := st.queries.find(name)
+	if err != nil {
 		return nil, &Error{Op: "run query", Err: err}
 	}
-	st.queries.mu.RLock()
-	spec, ok := st.queries.specs[name]
-	st.queries.mu.RUnlock()
-	if !ok {
-		return nil, &Error{Op: "run query", Err: ErrQueryNotDefined}
-	}
-	b, err := st.find("run query", spec.Bucket)
+	p, key, err := def.encode(params)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newParams(params, b.shape.lim)
+	return st.runQuery(ctx, def, p, key)
+}
+
+// Subscribe calls fn with the result of a query by name whenever it has become
+// another one: later changes only. It is as [ReactiveQuery.OnChange].
+func (st *Store) Subscribe(ctx context.Context, name string, params any, fn func(result any)) (stop func(), err error) {
+	def, err := st.queries.find(name)
 	if err != nil {
-		return nil, compiler{b: b}.own(err)
+		return nil, &Error{Op: "subscribe", Err: err}
 	}
-	return spec.run(b, p)
+	if fn == nil {
+		return nil, &Error{Op: "subscribe", Err: errNoCallback}
+	}
+	p, key, err := def.encode(params)
+	if err != nil {
+		return nil, err
+	}
+	s, err := st.live.subscribe(ctx, def, p, key, callback(st, name, fn))
+	if err != nil {
+		return nil, &Error{Op: "subscribe", Err: queryError(name, err)}
+	}
+	return func() { s.stop(ErrUnsubscribed) }, nil
+}
+
+// runQuery answers a query once: from its node, if there is one that is current,
+// else by a call of its function on the caller's goroutine.
+func (st *Store) runQuery(ctx context.Context, def *queryDef, p any, key string) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: "run query", Err: err}
+	}
+	o, err := st.live.shared(ctx, key)
+	switch {
+	case err != nil:
+		return nil, &Error{Op: "run query", Err: queryError(def.name, err)}
+	case o != nil && o.err != nil:
+		return nil, o.err
+	case o != nil:
+		return o.value, nil
+	}
+	var h hold
+	st.hold(&h, st.pins.Acquire())
+	defer h.close()
+	return def.once(newQueryCtx(ctx, scope{hold: &h}, nil, key, false), p)
+}
+
+// once calls the function outside of any node. A panic of it comes back as an
+// error.
+func (def *queryDef) once(q *QueryCtx, p any) (v any, err error) {
+	ok := false
+	defer func() {
+		if ok {
+			return
+		}
+		if p := recover(); p != nil {
+			v, err = nil, queryError(def.name, panicked(p))
+		}
+	}()
+	v, err = def.call(q, p)
+	ok = true
+	if err != nil {
+		return nil, queryError(def.name, err)
+	}
+	return v, nil
 }

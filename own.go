@@ -44,14 +44,11 @@ type ownItem struct {
 	ordinal uint64
 }
 
-// beginTx notes what an answer reads, and begins to gather the writes that it
-// reads through.
+// beginTx begins to gather the writes that an answer reads through.
 func (x *exec) beginTx(n need) {
 	tb := x.rd.tb
 	tb.tx.mu.Lock()
 	defer tb.tx.mu.Unlock()
-	x.unordered = n.unordered
-	x.dep = tb.dependLocked(x.p, x.after, !n.unordered)
 	if len(tb.list) == 0 {
 		return
 	}
@@ -252,32 +249,6 @@ func (o *ownWrites) before(x *exec, it *ownItem) bool {
 	return x.comparePlaces(it.v, it.ordinal, x.buf[o.base], x.view.Ordinal(x.nums[o.base])) < 0
 }
 
-// dependLocked notes that an answer to a query is read, as widely as it may be.
-func (tb *txBucket) dependLocked(p *plan, after *position, ordered bool) *dependency {
-	if tb.tx.iso == SnapshotIsolation {
-		return nil
-	}
-	d := &dependency{plan: p, ordered: ordered, values: true}
-	if after != nil {
-		d.after = &place{values: after}
-	}
-	tb.reads.answers = append(tb.reads.answers, d)
-	return d
-}
-
-// depend is dependLocked for an answer that counters give; it reads which records
-// there are, and of their fields the given ones.
-func (r *reading) depend(p *plan, fields ...*fieldRef) {
-	if r.tb == nil {
-		return
-	}
-	r.tb.tx.mu.Lock()
-	defer r.tb.tx.mu.Unlock()
-	if d := r.tb.dependLocked(p, nil, false); d != nil {
-		d.read(fields)
-	}
-}
-
 // written reports whether the transaction has written in the bucket, so that
 // counters do not answer for it.
 func (r *reading) written() bool {
@@ -287,54 +258,4 @@ func (r *reading) written() bool {
 	r.tb.tx.mu.Lock()
 	defer r.tb.tx.mu.Unlock()
 	return len(r.tb.list) > 0
-}
-
-// selects narrows an answer to the fields of the query's Select.
-func (x *exec) selects(sel *selection) {
-	if x.dep == nil || sel == nil || len(sel.extra) > 0 || len(sel.meta) > 0 {
-		return
-	}
-	var fields []*fieldRef
-	sh := x.p.b.shape
-	for pos, shown := range sel.slots {
-		if shown && pos != sh.key {
-			fields = append(fields, &fieldRef{slot: &sh.slots[pos]})
-		}
-	}
-	x.only(fields...)
-}
-
-// only says that the answer reads which records there are, and no more of them
-// than the given fields.
-func (x *exec) only(fields ...*fieldRef) {
-	if x.dep == nil {
-		return
-	}
-	x.rd.tb.tx.mu.Lock()
-	defer x.rd.tb.tx.mu.Unlock()
-	x.dep.read(fields)
-}
-
-// read narrows a dependency to some fields; metadata and paths count as all.
-func (d *dependency) read(fields []*fieldRef) {
-	d.values, d.fields = len(fields) > 0, []int{}
-	for _, f := range fields {
-		if f.slot == nil {
-			d.fields = nil
-			return
-		}
-		d.fields = append(d.fields, f.slot.pos)
-	}
-}
-
-// stop says that nothing behind v was read.
-func (x *exec) stop(v *table.Version) {
-	if x.dep == nil || x.unordered || x.reversed {
-		return
-	}
-	k := x.p.b.shape.keyOf(v)
-	ordinal, _ := x.rd.ordinal(k.text, k.word)
-	x.rd.tb.tx.mu.Lock()
-	defer x.rd.tb.tx.mu.Unlock()
-	x.dep.until = &place{v: v, ordinal: ordinal}
 }

@@ -39,7 +39,7 @@ func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
 	case q.spec.limited || q.spec.offset != 0:
 		return Page[R]{}, &QueryError{Bucket: q.b.name, Message: "a page has its own limit and place: a query with Limit or Offset has no pages"}
 	}
-	rd, err := q.start()
+	rd, err := q.start(q.at)
 	if err != nil {
 		return Page[R]{}, err
 	}
@@ -92,7 +92,7 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	if opt.Limit < 1 {
 		return q.Page(opt.Limit, "")
 	}
-	rd, err := q.start()
+	rd, err := q.start(q.at)
 	if err != nil {
 		return Page[R]{}, err
 	}
@@ -140,12 +140,12 @@ func (r *reading) ordinal(text string, word int64) (uint64, bool) {
 
 // find is ordinal for a record whose being there decides the answer.
 func (r *reading) find(text string, word int64) (uint64, bool) {
-	if r.tb != nil && r.tb.tx.iso != SnapshotIsolation {
+	if r.reads != nil {
 		k := IntKey(word)
 		if r.b.shape.textKey() {
 			k = StringKey(text)
 		}
-		r.tb.tx.get(r.b, k) // which notes it
+		r.reads.note(k)
 	}
 	return r.ordinal(text, word)
 }

@@ -175,6 +175,7 @@ type reading struct {
 	view  table.View
 	lease lease
 	tb    *txBucket // nil outside of a transaction
+	reads *readSet  // where it is noted; nil where it need not be
 }
 
 // begin begins a read of the state that a handle is bound to.
@@ -190,31 +191,34 @@ func (b *bucket) begin(at *scope) (reading, error) {
 		return reading{}, b.fail("query", Key{}, errOtherStore)
 	}
 	if !at.enter() {
-		if at.tx != nil {
-			return reading{}, b.fail("query", Key{}, ErrTxDone)
-		}
-		return reading{}, b.fail("query", Key{}, ErrSnapshotClosed)
+		return reading{}, b.fail("query", Key{}, at.over())
 	}
 	r := reading{b: b, view: b.table.At(at.pin.Seq), lease: lease{snap: at.hold}}
-	if at.tx != nil {
+	switch {
+	case at.qc != nil:
+		r.reads = at.qc.reads(b)
+	case at.tx != nil:
 		r.tb = at.tx.in(b)
+		if at.tx.iso != SnapshotIsolation {
+			r.reads = &r.tb.reads
+		}
 	}
 	return r, nil
 }
 
 func (r *reading) end() { r.b.release(r.lease) }
 
-// start compiles the query and begins its read.
-func (q *Query[R]) start() (reading, error) {
+// start compiles the query and begins its read, of what at shows.
+func (q *Query[R]) start(at *scope) (reading, error) {
 	if err := q.compile(); err != nil {
 		return reading{}, err
 	}
-	return q.b.begin(q.at)
+	return q.b.begin(at)
 }
 
 // All returns the records.
 func (q *Query[R]) All() ([]R, error) {
-	rd, err := q.start()
+	rd, err := q.start(q.at)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +265,7 @@ func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		rd, err := q.start()
+		rd, err := q.start(q.at)
 		if err != nil {
 			var none R
 			yield(none, err)
@@ -299,7 +303,7 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	rd, err := q.start()
+	rd, err := q.start(q.at)
 	if err != nil {
 		return err
 	}
@@ -349,7 +353,7 @@ func (q *Query[R]) all() iter.Seq[R] {
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	rd, err := q.start()
+	rd, err := q.start(q.at)
 	if err != nil {
 		return r, false, err
 	}
@@ -364,8 +368,10 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 }
 
 // Exists reports whether there is any record.
-func (q *Query[R]) Exists() (bool, error) {
-	rd, err := q.start()
+func (q *Query[R]) Exists() (bool, error) { return valued(q.at, q.exists) }
+
+func (q *Query[R]) exists(at *scope) (bool, error) {
+	rd, err := q.start(at)
 	if err != nil {
 		return false, err
 	}
@@ -378,8 +384,10 @@ func (q *Query[R]) Exists() (bool, error) {
 
 // Count returns the number of records that All would return: from a counter
 // where there is no filter, or one index answers it and the state is the newest.
-func (q *Query[R]) Count() (int, error) {
-	rd, err := q.start()
+func (q *Query[R]) Count() (int, error) { return valued(q.at, q.count) }
+
+func (q *Query[R]) count(at *scope) (int, error) {
+	rd, err := q.start(at)
 	if err != nil {
 		return 0, err
 	}
@@ -394,7 +402,7 @@ func (q *Query[R]) Count() (int, error) {
 
 // count is Query.Count without making a query.
 func (b *bucket) count(at *scope, filters []Filter) (int, error) {
-	if at != nil && at.tx != nil { // which keeps the plan
+	if at != nil && (at.tx != nil || at.qc != nil) { // which keep the plan
 		return newQuery(b, at, decoder[Record]{}, slices.Clone(filters)).Count()
 	}
 	var p plan
@@ -472,7 +480,7 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if last && q.b.def.Ordered {
 		q = q.OrderBy(Desc(q.b.def.Key))
 	}
-	rd, err := q.start()
+	rd, err := q.start(q.at)
 	if err != nil || n == 0 {
 		return nil, err
 	}

@@ -2,19 +2,32 @@ package store
 
 import (
 	"cmp"
+	"sync"
 
 	"github.com/noex-go/store/internal/table"
 )
 
-// readSet is what a transaction has read of one bucket, as narrowly as it was
-// read: keys, and what the answers to queries depended on. A change overlaps it
-// if it could have made one of those reads come out otherwise.
+// readSet is what a transaction or a query function has read of one bucket, as
+// narrowly as it was read: keys, and what the answers to queries depended on. A
+// change overlaps it if it could have made one of those reads come out otherwise.
 type readSet struct {
+	mu      *sync.Mutex // the reader's; protects what follows, dependencies included
+	done    bool        // nothing more is noted
 	keys    map[Key]struct{}
 	answers []*dependency
 }
 
-func (s *readSet) key(k Key) {
+// note is keyLocked for a caller who does not hold the lock.
+func (s *readSet) note(k Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keyLocked(k)
+}
+
+func (s *readSet) keyLocked(k Key) {
+	if s.done {
+		return
+	}
 	if s.keys == nil {
 		s.keys = map[Key]struct{}{}
 	}
@@ -47,6 +60,7 @@ type dependency struct {
 	values  bool   // the fields of the records, not only which they are
 	fields  []int  // with values: positions of those that were read; nil: all
 	after   *place // the part that was read begins behind this one
+	from    *place // or with this one
 	until   *place // and ends with this one; nil: it has no end
 }
 
@@ -77,6 +91,7 @@ func (a *place) compare(p *plan, v *table.Version, ordinal uint64) int {
 func (d *dependency) reads(v *table.Version, ordinal uint64) bool {
 	return v != nil && !d.plan.never && d.plan.test(v, 0) &&
 		(d.after == nil || d.after.compare(d.plan, v, ordinal) < 0) &&
+		(d.from == nil || d.from.compare(d.plan, v, ordinal) <= 0) &&
 		(d.until == nil || d.until.compare(d.plan, v, ordinal) >= 0)
 }
 
@@ -107,4 +122,89 @@ func (d *dependency) overlaps(c *change) bool {
 		}
 	}
 	return false
+}
+
+// answer notes that an answer to a query is read, as widely as it may be.
+func (s *readSet) answer(p *plan, after *position, ordered bool) *dependency {
+	d := &dependency{plan: p, ordered: ordered, values: true}
+	if after != nil {
+		d.after = &place{values: after}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		s.answers = append(s.answers, d)
+	}
+	return d
+}
+
+// depend notes an answer that counters give; it reads which records there are,
+// and of their fields the given ones.
+func (r *reading) depend(p *plan, fields ...*fieldRef) {
+	if r.reads == nil {
+		return
+	}
+	d := r.reads.answer(p, nil, false)
+	r.reads.narrow(func() { d.read(fields) })
+}
+
+// narrow changes a dependency.
+func (s *readSet) narrow(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		change()
+	}
+}
+
+// selects narrows an answer to the fields of the query's Select.
+func (x *exec) selects(sel *selection) {
+	if x.dep == nil || sel == nil || len(sel.extra) > 0 || len(sel.meta) > 0 {
+		return
+	}
+	var fields []*fieldRef
+	sh := x.p.b.shape
+	for pos, shown := range sel.slots {
+		if shown && pos != sh.key {
+			fields = append(fields, &fieldRef{slot: &sh.slots[pos]})
+		}
+	}
+	x.only(fields...)
+}
+
+// only says that the answer reads which records there are, and no more of them
+// than the given fields.
+func (x *exec) only(fields ...*fieldRef) {
+	if x.dep != nil {
+		x.rd.reads.narrow(func() { x.dep.read(fields) })
+	}
+}
+
+// read narrows a dependency to some fields; metadata and paths count as all.
+func (d *dependency) read(fields []*fieldRef) {
+	d.values, d.fields = len(fields) > 0, []int{}
+	for _, f := range fields {
+		if f.slot == nil {
+			d.fields = nil
+			return
+		}
+		d.fields = append(d.fields, f.slot.pos)
+	}
+}
+
+// stop says that nothing behind v was read.
+func (x *exec) stop(v *table.Version) {
+	if x.dep == nil || x.unordered {
+		return
+	}
+	k := x.p.b.shape.keyOf(v)
+	ordinal, _ := x.rd.ordinal(k.text, k.word)
+	end := &place{v: v, ordinal: ordinal}
+	x.rd.reads.narrow(func() {
+		if x.reversed {
+			x.dep.from = end
+		} else {
+			x.dep.until = end
+		}
+	})
 }

@@ -263,3 +263,20 @@ func nameInfinity(v any) any {
 }
 
 func at(v *table.Version, off uintptr) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(v), off) }
+
+// sameRecord reports whether two records show the same: of one version, or by
+// what Select has left of them.
+func sameRecord(a, b Record) bool {
+	if a.v == b.v {
+		return true
+	}
+	if a.v == nil || b.v == nil {
+		return false
+	}
+	sh, v := a.look()
+	th, w := b.look()
+	if sh.only == nil || th.only == nil {
+		return v == w && sh == th
+	}
+	return equalValues(a.Map(), b.Map())
+}

@@ -21,7 +21,8 @@ type Snapshot struct {
 	cleanup runtime.Cleanup
 }
 
-// Reader is what a handle can be bound to by In: a [Snapshot] or a [Tx].
+// Reader is what a handle can be bound to by In: a [Snapshot], a [Tx] or a
+// [QueryCtx].
 type Reader interface {
 	bound() *scope
 }
@@ -30,7 +31,8 @@ type Reader interface {
 // that it reads through.
 type scope struct {
 	*hold
-	tx *Tx // nil for a snapshot
+	tx *Tx       // of a transaction
+	qc *QueryCtx // of a query function whose reads are noted
 }
 
 func (s *scope) bound() *scope { return s }
@@ -164,8 +166,11 @@ func (h *hold) leave() {
 // closed or the transaction over, or of another store than the bucket's.
 func (s *scope) use(of *Store) {
 	what := "Snapshot"
-	if s.tx != nil {
+	switch {
+	case s.tx != nil:
 		what = "transaction"
+	case s.qc != nil:
+		what = "query"
 	}
 	if s.store != of {
 		panic("store: read through a " + what + " of another store")
@@ -173,6 +178,17 @@ func (s *scope) use(of *Store) {
 	if !s.enter() {
 		panic("store: read through a closed " + what)
 	}
+}
+
+// over says why reads are refused.
+func (s *scope) over() error {
+	switch {
+	case s.tx != nil:
+		return ErrTxDone
+	case s.qc != nil:
+		return ErrQueryDone
+	}
+	return ErrSnapshotClosed
 }
 
 // lease is the state that a read sees: a pin of its own, or a snapshot's.

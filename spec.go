@@ -276,7 +276,7 @@ func markCount(name string, v any) (any, error) {
 
 // build makes the query that the specification asks for. With nil parameters it
 // leaves placeholders in it, to be checked only.
-func (spec *namedSpec) build(b *bucket, p params) (*Query[Record], error) {
+func (spec *namedSpec) build(h *Bucket, p params) (*Query[Record], error) {
 	f, limit, offset := spec.filter, spec.Limit, spec.Offset
 	if p != nil {
 		var err error
@@ -292,7 +292,7 @@ func (spec *namedSpec) build(b *bucket, p params) (*Query[Record], error) {
 			}
 		}
 	}
-	q := (&Bucket{b: b}).Where(f).OrderBy(spec.order()...)
+	q := h.Where(f).OrderBy(spec.order()...)
 	if len(spec.Fields) > 0 {
 		q = q.Select(spec.Fields...)
 	}
@@ -318,7 +318,7 @@ func (spec *QuerySpec) order() (order []Order) {
 
 // check finds what is wrong with the specification before it is run.
 func (spec *namedSpec) check(b *bucket) error {
-	q, err := spec.build(b, nil)
+	q, err := spec.build(&Bucket{b: b}, nil)
 	if err != nil {
 		return compiler{b: b}.own(err)
 	}
@@ -363,10 +363,10 @@ func (a *Aggregate) check(b *bucket) (err error) {
 
 // run answers the specification: []Record; with an aggregate, an int, a float64
 // or the least or greatest value; with groups, a []Group of those.
-func (spec *namedSpec) run(b *bucket, p params) (any, error) {
-	q, err := spec.build(b, p)
+func (spec *namedSpec) run(h *Bucket, p params) (any, error) {
+	q, err := spec.build(h, p)
 	if err != nil {
-		return nil, compiler{b: b}.own(err)
+		return nil, compiler{b: h.b}.own(err)
 	}
 	if spec.Aggregate == nil {
 		return result(q.All())

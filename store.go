@@ -9,6 +9,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,6 +140,8 @@ type Store struct {
 	holds     holds
 
 	queries namedQueries
+	live    *reactor
+	calls   atomic.Int64 // of handlers and callbacks: when they begin, and when they end
 
 	fault func(*request) // tests plant a panic here; nil otherwise
 	bug   plantedBug     // tests plant defects here, to see that other tests find them
@@ -158,6 +161,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 		st.report(name, &PanicError{Value: p, Stack: stack})
 	})
 	st.buckets.Store(&map[string]*bucket{})
+	st.live = newReactor(st)
 	return st, nil
 }
 
@@ -186,11 +190,17 @@ func (st *Store) Close(ctx context.Context) error {
 	if first {
 		close(st.done)
 		st.feed.Close()
+		st.live.close()
 	}
 	if err := st.workers.Wait(ctx); err != nil {
+		if names := st.live.evaluating(); len(names) > 0 {
+			err = fmt.Errorf("%w; queries under way: %s", err, strings.Join(names, ", "))
+		}
 		st.cutOff.Do(func() { close(st.closing) })
+		st.live.cancel()
 		return &Error{Op: "close", Err: err}
 	}
+	st.live.cancel()
 	return nil
 }
 
@@ -245,6 +255,7 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	all := maps.Clone(old)
 	all[name] = b
 	st.buckets.Store(&all)
+	st.live.rebind(name, nil)
 	return b, nil
 }
 
@@ -313,6 +324,7 @@ func (st *Store) DropBucket(ctx context.Context, name string) error {
 	st.buckets.Store(&all)
 	b.dropped.Store(true)
 	b.server.stop()
+	st.live.rebind(name, b)
 	return nil
 }
 
@@ -463,11 +475,23 @@ func (b *bucket) sizeOf(v *table.Version) int {
 	return sum
 }
 
-// Settle waits until every handler has handled the events of every commit
-// before the call.
+// Settle waits until every consequence of every commit before the call has been
+// delivered: the handlers of events have handled them, the live queries that they
+// concern are evaluated, and their callbacks called; and likewise for what those
+// handlers and callbacks have committed. Where others go on writing what handlers
+// and callbacks react to, it may wait until ctx ends. A handler or a callback
+// that calls it waits for itself.
 func (st *Store) Settle(ctx context.Context) error {
-	if err := st.feed.Wait(ctx); err != nil && !errors.Is(err, feed.ErrClosed) {
-		return &Error{Op: "settle", Err: err}
+	for {
+		seq, calls := st.pins.Published(), st.calls.Load()
+		if err := st.feed.Wait(ctx); err != nil && !errors.Is(err, feed.ErrClosed) {
+			return &Error{Op: "settle", Err: err}
+		}
+		if err := st.live.settle(ctx, seq); err != nil {
+			return &Error{Op: "settle", Err: err}
+		}
+		if calls == st.calls.Load() {
+			return nil
+		}
 	}
-	return nil
 }

@@ -11,14 +11,16 @@ import (
 	"github.com/noex-go/store/internal/table"
 )
 
-// plantedBug is a defect of the commit of transactions.
+// plantedBug is a defect of the commit of transactions, or of live queries.
 type plantedBug uint8
 
 const (
-	noBug       plantedBug = iota
-	bugKeysOnly            // what queries have read is not checked
-	bugEarly               // the sequence is published before the versions have it
-	bugHalf                // the first bucket is published before the others
+	noBug          plantedBug = iota
+	bugKeysOnly               // what queries have read is not checked
+	bugEarly                  // the sequence is published before the versions have it
+	bugHalf                   // the first bucket is published before the others
+	bugLostUpdate             // what is committed during an evaluation does not concern it
+	bugMissedRange            // live queries are not found by intervals
 )
 
 // txCounts is what Stats tells of transactions.
@@ -118,6 +120,7 @@ func (tx *Tx) tryCommit(parts []*txBucket) error {
 		undo(parts)
 		return err
 	}
+	tx.st.live.commit()
 	tx.close() // so that what its own snapshot saw can be cut at once
 	for _, tb := range parts {
 		tb.b.table.Settle()
@@ -275,7 +278,7 @@ func (tx *Tx) publish(parts []*txBucket, checked uint64) error {
 	for _, tb := range parts {
 		tb.b.table.EndPublish(seq)
 	}
-	if st.recent.active.Load() < 2 && !st.feed.Active() {
+	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 {
 		return nil // nobody but this transaction
 	}
 	ev := &commitEvent{seq: seq}

@@ -74,7 +74,7 @@ func (tx *Tx) inLocked(b *bucket) *txBucket {
 	if tb := tx.partLocked(b); tb != nil {
 		return tb
 	}
-	tb := &txBucket{tx: tx, b: b, view: b.table.At(tx.pin.Seq)}
+	tb := &txBucket{tx: tx, b: b, view: b.table.At(tx.pin.Seq), reads: readSet{mu: &tx.mu}}
 	tb.list, tb.log = tb.first[:0], tb.undo[:0]
 	tx.parts = append(tx.parts, tb)
 	return tb
@@ -93,7 +93,7 @@ func (tx *Tx) partLocked(b *bucket) *txBucket {
 // base finds what the snapshot has under a key, and notes that it was read.
 func (tx *Tx) baseLocked(tb *txBucket, k Key) (*table.Version, uint32) {
 	if tx.iso != SnapshotIsolation {
-		tb.reads.key(k)
+		tb.reads.keyLocked(k)
 	}
 	if tb.b.shape.textKey() {
 		return tb.view.GetText(k.text)
@@ -373,7 +373,7 @@ func (tx *Tx) uniqueLocked(tb *txBucket, w *txWrite, v *table.Version) (err erro
 				continue
 			}
 			if tx.iso != SnapshotIsolation {
-				tb.reads.key(tb.b.shape.keyOf(found[0])) // who is in the way
+				tb.reads.keyLocked(tb.b.shape.keyOf(found[0])) // who is in the way
 			}
 			err = tb.b.conflict(table.Conflict(u.index), v)
 			return

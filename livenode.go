@@ -1,0 +1,396 @@
+package store
+
+import (
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// node is a value that is kept up to date: that of a query for some parameters,
+// however many subscribe to it, or a part of one (a count, a sum) that the
+// function has read as a value.
+//
+// It is evaluated at a snapshot and then stands until a commit, or another node,
+// changes what that evaluation has read:
+//
+//	clean ── a commit concerns it ──→ dirty ── a worker takes it ──→ running ──→ clean, or dirty
+//	                                                                              again if it was
+//	                                                                              overtaken
+//
+// While it is running, commits are not matched against it. When it ends, the
+// commits since its snapshot are: so none is lost, and what an evaluation has
+// seen already does not wake it.
+type node struct {
+	r      *reactor
+	def    *queryDef // nil of a part
+	key    string
+	params any
+	eval   func(q *QueryCtx) (any, error)
+	latest atomic.Pointer[outcome] // nil until the first evaluation has ended
+
+	// Under the reactor's lock.
+	seq      uint64 // of the last evaluation's snapshot
+	since    uint64 // dirty, running: the first commit that made it so; 0: no commit did
+	dirty    bool
+	running  bool
+	queued   bool
+	gone     bool
+	asks     int                // calls under way that need it
+	subs     []*subscriber      // each knows its place in the list
+	parents  map[*node]*outcome // nodes that have read its value, and which one
+	good     registration       // of the last evaluation that succeeded
+	failed   registration       // of the last one, if it failed
+	ended    chan struct{}      // closed when the running evaluation ends; nil: nobody waits
+	expires  time.Time          // nobody needs it: when it is dropped
+	due      time.Time          // when it is dirty by the passing of time
+	duePlace int                // in the reactor's heap, from 1; 0: not in it
+	first    *reads             // of a part that is not registered yet
+	counts   nodeCounts
+}
+
+// nodeCounts is what Explain tells of a node.
+type nodeCounts struct {
+	evaluations, unchanged, failures int64
+	near                             int64 // changes that its index led to and that did not concern it
+}
+
+// outcome is what an evaluation came to: immutable. The value is the last good
+// one if the evaluation failed.
+type outcome struct {
+	value any
+	err   error
+	seq   uint64
+	since uint64 // the commit that it is the consequence of
+	gen   uint64 // counts the outcomes of the node
+}
+
+// registration is what an evaluation has read, as the reactor watches it.
+type registration struct {
+	watches  []*watch
+	children []childRead
+	names    []nameRead
+	due      time.Time
+}
+
+// same reports whether an outcome is no news after another one.
+func (n *node) same(a, b *outcome) bool {
+	switch {
+	case a == b:
+		return true
+	case a == nil || b == nil:
+		return false
+	case a.err != nil || b.err != nil:
+		return a.err != nil && b.err != nil && a.err.Error() == b.err.Error()
+	}
+	return n.r.equal(unsafe.Pointer(&a.value), unsafe.Pointer(&b.value))
+}
+
+// holdsLocked reports whether the node's outcome holds at a commit that has been
+// matched, as far as that is known.
+func (n *node) holdsLocked(seq uint64) bool {
+	if n.latest.Load() == nil || n.gone || (n.dirty || n.running) && n.since <= seq {
+		return false
+	}
+	for _, reg := range [2]*registration{&n.good, &n.failed} {
+		for _, c := range reg.children {
+			if !c.n.holdsLocked(seq) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// wanted reports whether anybody waits for the node's changes.
+func (n *node) wantedLocked() bool {
+	if len(n.subs) > 0 {
+		return true
+	}
+	for p := range n.parents {
+		if n.def == nil && (p.dirty || p.running) {
+			continue // which is about to read another part in its place
+		}
+		if p.wantedLocked() {
+			return true
+		}
+	}
+	return false
+}
+
+// evaluation is a call of a node's function under way.
+type evaluation struct {
+	n     *node
+	q     *QueryCtx
+	hold  hold
+	from  uint64 // number of the first commit that was matched after it began
+	since uint64
+
+	value any
+	err   error
+	ok    bool // the function has returned
+}
+
+// evaluate evaluates a node at the newest state. The caller has claimed it. It
+// runs the user's function: on a worker's goroutine, or on a subscriber's.
+func (r *reactor) evaluate(e *evaluation) {
+	st := r.st
+	st.hold(&e.hold, st.pins.Acquire())
+	e.q = newQueryCtx(r.life, scope{hold: &e.hold}, nil, e.n.key, true)
+	e.q.isPart, e.q.from = e.n.def == nil, e.from
+	defer e.end() // also where the function ends the goroutine
+	e.value, e.err = e.n.eval(e.q)
+	e.ok = true
+}
+
+// end contains a panic, and completes the evaluation.
+func (e *evaluation) end() {
+	if !e.ok {
+		e.err = panicked(recover())
+	}
+	e.hold.close()
+	e.n.r.complete(e, e.q.take())
+}
+
+func panicked(p any) error {
+	if p == nil {
+		p = "the goroutine ended"
+	}
+	return &PanicError{Value: p, Stack: debug.Stack()}
+}
+
+// outcome makes what the evaluation came to, after what the node had before.
+func (e *evaluation) outcome(prev *outcome) *outcome {
+	o := &outcome{value: e.value, err: e.err, seq: e.q.pin.Seq, since: e.since}
+	if o.err != nil && e.n.def != nil {
+		o.err = queryError(e.n.def.name, o.err)
+	}
+	if prev != nil {
+		if o.gen = prev.gen + 1; o.err != nil {
+			o.value = prev.value
+		}
+	}
+	return o
+}
+
+// complete registers what an evaluation has read, and makes its outcome known.
+func (r *reactor) complete(e *evaluation, seen reads) *outcome {
+	n, prev := e.n, e.n.latest.Load() // which only a claimed evaluation changes
+	o := e.outcome(prev)
+	same := prev != nil && n.same(prev, o)
+	reg := seen.registration(n)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.afterLocked(e)
+	if n.gone { // its query is defined no more
+		r.unaskLocked(seen.children)
+		return o
+	}
+	if o.err == nil {
+		r.installLocked(n, &n.good, reg)
+		r.uninstallLocked(n, &n.failed)
+	} else {
+		r.installLocked(n, &n.failed, reg)
+		n.counts.failures++
+		for _, c := range n.good.children { // from now on any change of a part counts: see dirtyLocked
+			c.n.dirty = c.n.dirty && c.n.def != nil
+		}
+	}
+	r.unaskLocked(seen.children)
+	n.running, n.dirty, n.seq = false, false, o.seq
+	n.counts.evaluations++
+	r.counts.evaluations++
+	if same {
+		n.counts.unchanged++
+		r.counts.unchanged++
+	} else {
+		n.latest.Store(o)
+	}
+	r.setDueLocked(n)
+	if since, ok := r.overtakenLocked(e.from, o.seq, n); ok {
+		r.dirtyLocked(n, since)
+	}
+	r.tellParentsLocked(n, o)
+	r.releaseLocked(n)
+	if !same {
+		r.notifyLocked(n)
+	}
+	return o
+}
+
+// afterLocked ends an evaluation for those who wait for it.
+func (r *reactor) afterLocked(e *evaluation) {
+	if e.n.ended != nil {
+		close(e.n.ended)
+		e.n.ended = nil
+	}
+	r.evals = remove(r.evals, e)
+	r.trimLocked()
+	r.progressLocked()
+}
+
+// tellParentsLocked makes those dirty that have read another value.
+func (r *reactor) tellParentsLocked(n *node, o *outcome) {
+	latest := n.latest.Load()
+	for p, used := range n.parents {
+		switch {
+		case p.running || used == latest || p.seq >= n.seq:
+			// Its own evaluation compares when it ends, or has read a later value.
+		case n.same(used, latest):
+			p.uses(n, latest)
+		default:
+			r.dirtyLocked(p, o.since)
+		}
+	}
+}
+
+// uses notes that a node would read the same of a child as it did.
+func (n *node) uses(c *node, o *outcome) {
+	c.parents[n] = o
+	for _, reg := range [2]*registration{&n.good, &n.failed} {
+		for i := range reg.children {
+			if reg.children[i].n == c {
+				reg.children[i].o = o
+			}
+		}
+	}
+}
+
+// overtakenLocked reports whether anything that a node has read at a commit was
+// changed since, by a commit from the given number on or by anything else; and
+// by which commit first, 0 if by none.
+func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok bool) {
+	if from < r.keptFrom {
+		return seq + 1, true
+	}
+	now := &n.good // what this evaluation has read; what a good one had read before need not be there
+	if o := n.latest.Load(); o.err != nil {
+		now = &n.failed
+	}
+	for _, w := range now.watches {
+		if w.b.dropped.Load() {
+			return 0, true
+		}
+	}
+	for _, m := range now.names {
+		if b, _ := r.st.find("", m.name); b != m.b {
+			return 0, true
+		}
+	}
+	for _, c := range now.children {
+		if c.n.gone || !c.n.running && !c.n.dirty && !c.n.same(c.o, c.n.latest.Load()) {
+			return 0, true
+		}
+		if c.n.def != nil {
+			continue
+		}
+		if s, ok := r.overtakenLocked(from, seq, c.n); ok {
+			r.dirtyLocked(c.n, s)
+		}
+	}
+	if r.st.bug == bugLostUpdate {
+		return 0, false
+	}
+	for _, ev := range r.kept[from-r.keptFrom:] {
+		if ev.seq > seq && n.concernedBy(ev) {
+			return ev.seq, true
+		}
+	}
+	return 0, false
+}
+
+func (n *node) concernedBy(ev *commitEvent) bool {
+	for i := range ev.changes {
+		c := &ev.changes[i]
+		for _, reg := range [2]*registration{&n.good, &n.failed} {
+			for _, w := range reg.watches {
+				if w.b == c.b && w.concerns(c) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// ask returns the value of another query for an evaluation under way, at its
+// state: that of its node, if it is known to hold, else it is evaluated here and
+// now. It waits for nobody, so that queries cannot wait for one another.
+func (r *reactor) ask(q *QueryCtx, def *queryDef, params any, key string) *outcome {
+	seq := q.pin.Seq
+	r.mu.Lock()
+	r.syncLocked(seq)
+	n := r.nodeLocked(def, params, key)
+	n.asks++
+	if n.seq <= seq && n.holdsLocked(seq) {
+		o := n.latest.Load()
+		r.mu.Unlock()
+		q.used(n, o)
+		return o
+	}
+	e := &evaluation{n: n}
+	claimed := !n.running && (n.latest.Load() == nil || n.seq < seq)
+	if claimed {
+		r.beginLocked(e)
+		e.from = q.from // of the evaluation whose state this is
+	}
+	r.mu.Unlock()
+	e.q = newQueryCtx(q.ctx, q.scope, q, key, true)
+	return r.nested(e, q, claimed)
+}
+
+// nested evaluates a node within the evaluation of another one. If it is not
+// claimed, as another evaluation of it is under way, its outcome is not kept.
+func (r *reactor) nested(e *evaluation, q *QueryCtx, claimed bool) (o *outcome) {
+	defer func() {
+		if !e.ok {
+			e.err = panicked(recover())
+		}
+		seen := e.q.take()
+		if claimed {
+			o = r.complete(e, seen)
+		} else {
+			o = e.outcome(e.n.latest.Load())
+			r.mu.Lock()
+			r.unaskLocked(seen.children)
+			r.mu.Unlock()
+		}
+		q.used(e.n, o)
+	}()
+	e.value, e.err = e.n.eval(e.q)
+	e.ok = true
+	return nil
+}
+
+// evaluatePart evaluates a value that a function reads, for the first time. The
+// node is registered together with the function's.
+func (r *reactor) evaluatePart(q *QueryCtx, n *node) *outcome {
+	sub := newQueryCtx(q.ctx, q.scope, q, "", true)
+	sub.isPart = true
+	value, err := n.eval(sub)
+	o := &outcome{value: value, err: err, seq: q.pin.Seq}
+	seen := sub.take()
+	n.seq, n.first = o.seq, &seen
+	n.latest.Store(o)
+	q.used(n, o)
+	return o
+}
+
+// unaskLocked lets go of nodes that an evaluation has used.
+func (r *reactor) unaskLocked(children []childRead) {
+	for _, c := range children {
+		if c.n.def != nil {
+			c.n.asks--
+			r.releaseLocked(c.n)
+		}
+	}
+}
+
+func remove[T comparable](list []T, x T) []T {
+	if i := slices.Index(list, x); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// QueryCtx is what a query function reads through: handles are bound to it by
+// In, and other queries asked by Run and RunIn. All of it shows one committed
+// state, of all buckets. Where the query is live, what is read is noted, and
+// the function is called again when a commit changes any of it; what is read
+// past the QueryCtx is not noted. Its handles refuse writes.
+//
+// It may be used by several goroutines of the function. When that has returned,
+// reads are refused.
+type QueryCtx struct {
+	scope
+	st   *Store
+	ctx  context.Context
+	up   *QueryCtx // of the query that asked for this one
+	key  string    // of the query and its parameters, to find cycles
+	deep int
+	from uint64 // number of the first commit that was matched since the state was pinned
+	// isPart: of a value that a function reads, and that reads no values.
+	isPart bool
+
+	mu   sync.Mutex // protects what follows, if it is noted
+	seen reads
+	now  time.Time // of the clock, once the function has asked
+	done bool
+}
+
+// reads is what an evaluation has read.
+type reads struct {
+	parts    []*partRead
+	names    []nameRead // buckets looked up by name
+	children []childRead
+	due      time.Time // when Now will say something else; zero: never
+}
+
+type partRead struct {
+	b *bucket
+	readSet
+}
+
+type nameRead struct {
+	name string
+	b    *bucket // nil: not defined
+}
+
+// childRead is the value of another node that was used.
+type childRead struct {
+	n *node
+	o *outcome
+}
+
+// maxQueryDepth is how deep queries may ask for one another.
+const maxQueryDepth = 64
+
+// newQueryCtx makes the context of an evaluation at the state that s shows.
+// tracked: what is read is noted.
+func newQueryCtx(ctx context.Context, s scope, up *QueryCtx, key string, tracked bool) *QueryCtx {
+	q := &QueryCtx{scope: s, st: s.store, ctx: ctx, up: up, key: key}
+	if up != nil {
+		q.deep, q.from = up.deep+1, up.from
+	}
+	q.qc = nil
+	if tracked {
+		q.qc = q
+	}
+	return q
+}
+
+// Context is the caller's where the query is run once, else it ends when the
+// store is closed. A function that waits for anything should heed it.
+func (q *QueryCtx) Context() context.Context { return q.ctx }
+
+// Seq is the commit whose state the function reads.
+func (q *QueryCtx) Seq() Seq { return Seq(q.pin.Seq) }
+
+// Bucket returns a dynamic handle to a bucket by name, bound to the state that
+// the function reads. A live query is evaluated again when a bucket of that name
+// is defined or dropped. Error: ErrBucketNotDefined.
+func (q *QueryCtx) Bucket(name string) (*Bucket, error) {
+	b, err := q.st.find("bucket", name)
+	if q.qc != nil {
+		q.mu.Lock()
+		q.seen.names = append(q.seen.names, nameRead{name, b})
+		q.mu.Unlock()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Bucket{b, &q.scope}, nil
+}
+
+// Now returns the store's time, cut to a multiple of the granularity, which is at
+// least a millisecond. It stays the same throughout an evaluation. A live query
+// is evaluated again when it changes.
+func (q *QueryCtx) Now(granularity time.Duration) time.Time {
+	granularity = max(granularity, time.Millisecond)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.now.IsZero() {
+		q.now = q.st.clock().UTC()
+	}
+	t := q.now.Truncate(granularity)
+	if next := t.Add(granularity); q.seen.due.IsZero() || next.Before(q.seen.due) {
+		q.seen.due = next
+	}
+	return t
+}
+
+// Run asks another query, by name, at the state that the function reads. A live
+// query is evaluated again only if the answer changes. Errors: as
+// [Store.RunQuery]; ErrQueryCycle.
+func (q *QueryCtx) Run(name string, params any) (any, error) {
+	def, err := q.st.queries.find(name)
+	if err != nil {
+		return nil, &Error{Op: "run query", Err: err}
+	}
+	return q.run(def, params)
+}
+
+func (q *QueryCtx) run(def *queryDef, params any) (any, error) {
+	p, key, err := def.encode(params)
+	if err != nil {
+		return nil, err
+	}
+	for up := q; up != nil; up = up.up {
+		if up.key == key {
+			return nil, queryError(def.name, ErrQueryCycle)
+		}
+	}
+	if q.deep >= maxQueryDepth {
+		return nil, &QueryError{Message: "queries ask for one another too deeply"}
+	}
+	if q.qc == nil {
+		sub := newQueryCtx(q.ctx, q.scope, q, key, false)
+		return def.call(sub, p)
+	}
+	o := q.st.live.ask(q, def, p, key)
+	return o.value, o.err
+}
+
+// reads returns where reads of a bucket are noted.
+func (q *QueryCtx) reads(b *bucket) *readSet {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.seen.parts {
+		if p.b == b {
+			return &p.readSet
+		}
+	}
+	p := &partRead{b, readSet{mu: &q.mu, done: q.done}}
+	q.seen.parts = append(q.seen.parts, p)
+	return &p.readSet
+}
+
+// used notes that the value of another node was used.
+func (q *QueryCtx) used(n *node, o *outcome) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.seen.children = append(q.seen.children, childRead{n, o})
+}
+
+// take ends the noting and returns what was read.
+func (q *QueryCtx) take() reads {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.done = true
+	for _, p := range q.seen.parts {
+		p.done = true
+	}
+	r := q.seen
+	r.children, r.names = slices.Clip(r.children), slices.Clip(r.names)
+	return r
+}
+
+// valued answers what depends on a value only: in the function of a live query
+// the value is a node of its own, so that the function is called again only when
+// the value is another one.
+func valued[V any](at *scope, run func(at *scope) (V, error)) (V, error) {
+	if at == nil || at.qc == nil || at.qc.isPart {
+		return run(at)
+	}
+	q := at.qc
+	n := &node{r: q.st.live, eval: func(sub *QueryCtx) (any, error) { return result(run(&sub.scope)) }}
+	o := q.st.live.evaluatePart(q, n)
+	v, _ := o.value.(V)
+	return v, o.err
+}

@@ -1,0 +1,349 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// QueryEvent is the value of a live query at a commit.
+type QueryEvent[R any] struct {
+	// Result is what the query returned at Seq. All subscribers of the query with
+	// these parameters share it: it must not be changed.
+	Result R
+	Seq    Seq
+	// Err is set where the query has failed; Result is then the last good one.
+	// The subscription goes on: the next event comes when what the query read
+	// has changed.
+	Err error
+}
+
+// Subscription brings the values of a live query: the current one first, then
+// each new one as far as the subscriber keeps up. It holds one value, the newest:
+// who is slow misses those in between, and delays nobody. The sequence rises from
+// event to event, and an event equal to the one before does not come.
+//
+// Its methods may be called from any goroutine. It ends with its context, with
+// Close, with the query's definition, or with the store.
+type Subscription[R any] struct{ s *subscriber }
+
+// Next waits for the next event. Errors: the context's; ErrUnsubscribed;
+// ErrQueryNotDefined and ErrClosed, after the last event.
+func (s *Subscription[R]) Next(ctx context.Context) (QueryEvent[R], error) {
+	o, err := s.s.next(ctx)
+	if err != nil {
+		return QueryEvent[R]{}, err
+	}
+	return eventOf[R](o), nil
+}
+
+// Events iterates over the events until the subscription ends.
+func (s *Subscription[R]) Events() iter.Seq[QueryEvent[R]] {
+	return func(yield func(QueryEvent[R]) bool) {
+		for {
+			ev, err := s.Next(context.Background())
+			if err != nil || !yield(ev) {
+				return
+			}
+		}
+	}
+}
+
+// Current returns the newest value that is known, whether Next has brought it or
+// not.
+func (s *Subscription[R]) Current() QueryEvent[R] { return eventOf[R](s.s.n.latest.Load()) }
+
+// Close ends the subscription. It is idempotent.
+func (s *Subscription[R]) Close() { s.s.stop(ErrUnsubscribed) }
+
+func eventOf[R any](o *outcome) QueryEvent[R] {
+	v, _ := o.value.(R)
+	return QueryEvent[R]{v, Seq(o.seq), o.err}
+}
+
+// subscriber is who is told of a node's outcomes: by a call, or when it asks.
+type subscriber struct {
+	n    *node
+	call func(o *outcome) // nil: it asks
+
+	mu    sync.Mutex // protects seen where it asks
+	seen  *outcome   // delivered last
+	good  *outcome   // called: the last that was no failure
+	wake  chan struct{}
+	done  chan struct{} // closed when it has ended
+	ended atomic.Pointer[error]
+	leave func() bool // from its context
+
+	// Under the reactor's lock.
+	place int    // in the node's list, from 1; 0: not in it
+	turn  int    // among those that are called, from 1; 0: its goroutine does not run
+	since uint64 // called: the commit that the call is the consequence of
+}
+
+// subscribe enters a subscriber, with the node's outcome at a commit that is the
+// newest at the call, or later.
+func (r *reactor) subscribe(ctx context.Context, def *queryDef, params any, key string, call func(o *outcome)) (*subscriber, error) {
+	r.mu.Lock()
+	if r.closing {
+		r.mu.Unlock()
+		return nil, ErrClosed
+	}
+	n := r.nodeLocked(def, params, key)
+	n.asks++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		n.asks--
+		r.releaseLocked(n)
+	}()
+	if _, err := r.current(ctx, n); err != nil {
+		return nil, err
+	}
+	s := &subscriber{n: n, call: call, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	if err := r.enter(s); err != nil {
+		return nil, err
+	}
+	if ctx.Done() != nil {
+		leave := context.AfterFunc(ctx, func() { s.stop(context.Cause(ctx)) })
+		r.mu.Lock()
+		s.leave = leave
+		r.mu.Unlock()
+	}
+	return s, nil
+}
+
+func (r *reactor) enter(s *subscriber) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := s.n
+	switch {
+	case r.closing:
+		return ErrClosed
+	case n.gone:
+		return ErrQueryNotDefined
+	}
+	if s.call != nil {
+		if s.seen = n.latest.Load(); s.seen.err == nil {
+			s.good = s.seen
+		}
+	}
+	n.subs = append(n.subs, s)
+	s.place = len(n.subs)
+	n.def.subs++
+	r.subscribers++
+	if n.dirty && !n.running && !n.queued { // what nobody was waiting for
+		r.dirtyLocked(n, n.since)
+		r.signal()
+	}
+	for _, c := range n.good.children {
+		if c.n.dirty {
+			r.dirtyLocked(c.n, c.n.since)
+		}
+	}
+	return nil
+}
+
+// stop ends a subscription, for a reason.
+func (s *subscriber) stop(why error) {
+	if !s.finish(why) {
+		return
+	}
+	r := s.n.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.leave != nil {
+		s.leave()
+	}
+	r.leaveLocked(s)
+}
+
+// finish makes known why a subscription ends. It reports false if it has ended.
+func (s *subscriber) finish(why error) bool {
+	if !s.ended.CompareAndSwap(nil, &why) {
+		return false
+	}
+	close(s.done)
+	return true
+}
+
+// leaveLocked takes a subscriber out.
+func (r *reactor) leaveLocked(s *subscriber) {
+	n := s.n
+	if s.place == 0 {
+		return
+	}
+	last := len(n.subs)
+	n.subs[s.place-1] = n.subs[last-1]
+	n.subs[s.place-1].place = s.place
+	n.subs[last-1] = nil
+	n.subs = n.subs[:last-1]
+	s.place = 0
+	n.def.subs--
+	r.subscribers--
+	r.releaseLocked(n)
+	r.progressLocked()
+}
+
+// next is Subscription.Next.
+func (s *subscriber) next(ctx context.Context) (*outcome, error) {
+	for {
+		if o := s.news(); o != nil {
+			return o, nil
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.done:
+			why := *s.ended.Load()
+			if o := s.news(); o != nil && why == ErrClosed {
+				return o, nil
+			}
+			return nil, why
+		}
+	}
+}
+
+// news returns the newest outcome if it is not what was delivered last.
+func (s *subscriber) news() *outcome {
+	if why := s.ended.Load(); why != nil && *why != ErrClosed {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.n.latest.Load()
+	if s.seen == o {
+		return nil
+	}
+	was := s.seen
+	s.seen = o
+	if was != nil && o.gen != was.gen+1 && s.n.same(was, o) {
+		return nil
+	}
+	return o
+}
+
+// notifyLocked tells a node's subscribers of its new outcome.
+func (r *reactor) notifyLocked(n *node) {
+	for _, s := range n.subs {
+		if s.call == nil {
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
+			continue
+		}
+		if s.turn == 0 {
+			r.callLocked(s, n.latest.Load().since)
+		}
+	}
+}
+
+// callLocked starts the goroutine of a callback.
+func (r *reactor) callLocked(s *subscriber, since uint64) {
+	r.calling = append(r.calling, s)
+	s.turn, s.since = len(r.calling), since
+	r.st.workers.Go("callback of query "+s.n.def.name, s.work)
+}
+
+// work calls the callback for the newest outcome, until there is none newer.
+func (s *subscriber) work() {
+	r := s.n.r
+	defer func() { // also where the callback ends the goroutine
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		last := len(r.calling)
+		r.calling[s.turn-1] = r.calling[last-1]
+		r.calling[s.turn-1].turn = s.turn
+		r.calling[last-1] = nil
+		r.calling = r.calling[:last-1]
+		s.turn = 0
+		if o := s.n.latest.Load(); o != s.seen && !s.cut() {
+			r.callLocked(s, o.since)
+		}
+		r.progressLocked()
+	}()
+	for o := s.n.latest.Load(); o != s.seen && !s.cut(); o = s.n.latest.Load() {
+		if o.since > s.since {
+			r.mu.Lock()
+			s.since = o.since
+			r.progressLocked()
+			r.mu.Unlock()
+		}
+		was := s.seen
+		if s.seen = o; s.n.same(was, o) || o.err == nil && s.n.same(s.good, o) {
+			continue
+		}
+		if o.err == nil {
+			s.good = o
+		}
+		s.deliver(o)
+	}
+}
+
+// cut reports whether a callback is not to be called any more.
+func (s *subscriber) cut() bool {
+	if why := s.ended.Load(); why != nil && *why != ErrClosed {
+		return true
+	}
+	select {
+	case <-s.n.r.st.closing: // Close ran out of time
+		return true
+	default:
+		return false
+	}
+}
+
+// deliver calls the callback, and reports its panic.
+func (s *subscriber) deliver(o *outcome) {
+	st := s.n.r.st
+	st.calls.Add(1)
+	defer func() {
+		st.calls.Add(1)
+		if p := recover(); p != nil {
+			st.report("callback of query "+s.n.def.name, panicked(p))
+		}
+	}()
+	s.call(o)
+}
+
+// callback makes a subscriber's callback of a user's, which hears of good results
+// only; failures are reported.
+func callback[R any](st *Store, name string, fn func(R)) func(o *outcome) {
+	return func(o *outcome) {
+		if o.err != nil {
+			st.report("query "+name, o.err)
+			return
+		}
+		v, _ := o.value.(R)
+		fn(v)
+	}
+}
+
+var errNoCallback = errors.New("there is no callback")
+
+// drop ends every subscription to a definition, and forgets its nodes.
+func (r *reactor) undefine(def *queryDef) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range r.nodes {
+		if n.def != def {
+			continue
+		}
+		for _, s := range slices.Clone(n.subs) {
+			s.finish(ErrQueryNotDefined)
+			r.leaveLocked(s)
+		}
+		for p := range n.parents {
+			r.dirtyLocked(p, 0)
+		}
+		if !n.gone {
+			r.dropLocked(n)
+		}
+	}
+	r.signal()
+}

@@ -1,0 +1,407 @@
+package store
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/noex-go/store/internal/keyenc"
+	"github.com/noex-go/store/internal/reactive"
+)
+
+// watch is one thing that a node has read of a bucket, registered where a change
+// of it is found: see anchor.
+type watch struct {
+	n       *node
+	b       *bucket
+	dep     *dependency // nil: the record under a key
+	anchors []anchor    // of dep: what the spots stand for
+	at      []spot
+}
+
+// concerns reports whether a change could have made what was read come out
+// otherwise. The change is one that the watch's anchors lead to.
+func (w *watch) concerns(c *change) bool {
+	if w.dep == nil {
+		return w.at[0].point == string(appendValue(nil, c.key().Value()))
+	}
+	return w.dep.overlaps(c)
+}
+
+// anchor is where a change is looked for: the values of the fields that a read
+// fixes by equality, and an interval of one more field. Every change that
+// concerns the read has, before or after it, a record at one of its anchors.
+type anchor struct {
+	eq    []fixed
+	axis  *fieldRef // nil: none
+	rows  bool      // the axis is the place in the order of insertion
+	span  reactive.Interval
+	never bool // no record can be there
+}
+
+// fixed is a field and the only value that it can have, canonical.
+type fixed struct {
+	ref  *fieldRef
+	want any
+}
+
+// spot is an anchor as it is registered: in the space of all that fix the same
+// fields.
+type spot struct {
+	space string // its name
+	point string
+	span  reactive.Interval
+	place *reactive.Place[*watch]
+}
+
+// maxAnchors bounds what several values of an In, and branches of an Or, multiply
+// to. What would need more is looked for more widely.
+const maxAnchors = 64
+
+var everywhere = reactive.Interval{NoHi: true}
+
+// anchors returns where changes that concern a read are looked for.
+func (d *dependency) anchors() []anchor {
+	p := d.plan
+	if p.never {
+		return []anchor{{never: true}}
+	}
+	conds := p.few[:min(p.n, len(p.few))]
+	if p.more != nil {
+		conds = p.more[:p.n]
+	}
+	list := anchorsOf(conds)
+	for i := range list {
+		d.bound(&list[i])
+		slices.SortFunc(list[i].eq, func(a, b fixed) int { return strings.Compare(a.ref.name, b.ref.name) })
+	}
+	return list
+}
+
+// anchorsOf returns the anchors of conditions that must all hold.
+func anchorsOf(conds []cond) []anchor {
+	list := []anchor{{span: everywhere}}
+	for i := range conds {
+		c := &conds[i]
+		if c.not {
+			continue
+		}
+		switch c.op {
+		case condEq:
+			list = fix(list, c.ref(), []any{c.want}, false)
+		case condIn:
+			list = fix(list, c.ref(), c.more.set.list, c.more.set.null)
+		}
+	}
+	for i := range conds {
+		c := &conds[i]
+		switch {
+		case c.not:
+		case c.op == condRange && c.slot != nil && hasAxis(c.slot):
+			for j := range list {
+				list[j].between(c)
+			}
+		case c.op == condOr && len(list) == 1 && len(list[0].eq) == 0 && list[0].axis == nil:
+			if branches := anchorsOfAny(c.more.subs); branches != nil {
+				list = branches
+			}
+		}
+	}
+	return list
+}
+
+// anchorsOfAny returns the anchors of conditions of which one must hold; nil if
+// one of them could hold anywhere.
+func anchorsOfAny(subs []cond) (list []anchor) {
+	for i := range subs {
+		conds := subs[i : i+1]
+		if subs[i].op == condAnd {
+			conds = subs[i].more.subs
+		}
+		for _, a := range anchorsOf(conds) {
+			if len(a.eq) == 0 && a.axis == nil || len(list) == maxAnchors {
+				return nil
+			}
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// ref is the field that a condition is about.
+func (c *cond) ref() *fieldRef {
+	if c.slot != nil {
+		return &fieldRef{name: c.slot.name, typ: c.slot.typ, slot: c.slot}
+	}
+	return c.far
+}
+
+// fix multiplies anchors by the values that a field can have.
+func fix(list []anchor, ref *fieldRef, values []any, null bool) []anchor {
+	if null {
+		values = append(slices.Clip(values), nil)
+	}
+	if len(list)*len(values) > maxAnchors || list[0].has(ref) {
+		return list
+	}
+	var out []anchor
+	for i := range list {
+		for _, v := range values {
+			a := list[i]
+			a.eq = append(slices.Clip(a.eq), fixed{ref, v})
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (a *anchor) has(ref *fieldRef) bool {
+	return slices.ContainsFunc(a.eq, func(f fixed) bool { return f.ref.name == ref.name })
+}
+
+// hasAxis reports whether the encoding of a field's values sorts as they do.
+func hasAxis(s *slot) bool {
+	switch s.kind {
+	case memString, memInt, memUint, memFloat, memNumber, memBool, memTime:
+		return true
+	}
+	return false
+}
+
+// between narrows an anchor to the interval of a condition, unless it has one of
+// another field.
+func (a *anchor) between(c *cond) {
+	ref := c.ref()
+	if a.axis != nil && a.axis.name != ref.name || a.has(ref) {
+		return
+	}
+	a.axis = ref
+	r := encodedInterval(&c.more.span)
+	if !r.NoLo {
+		a.span.Lo = max(a.span.Lo, r.Lo.Text)
+	}
+	if !r.NoHi {
+		a.below(r.Hi.Text)
+	}
+}
+
+func (a *anchor) below(hi string) {
+	if a.span.NoHi || hi < a.span.Hi {
+		a.span.Hi, a.span.NoHi = hi, false
+	}
+}
+
+// bound narrows an anchor to the part of the order that was read.
+func (d *dependency) bound(a *anchor) {
+	if d.after == nil && d.from == nil && d.until == nil {
+		return
+	}
+	if len(d.plan.order) == 0 {
+		if a.axis == nil {
+			a.axis, a.rows = nil, true
+			d.boundRows(a)
+		}
+		return
+	}
+	k := &d.plan.order[0]
+	if !k.ref.plain() || !hasAxis(k.ref.slot) || a.axis != nil && a.axis.name != k.ref.name || a.has(&k.ref) {
+		return
+	}
+	a.axis = &k.ref
+	lo, hi := d.after, d.until
+	if lo == nil {
+		lo = d.from
+	}
+	if k.desc {
+		lo, hi = hi, lo
+	}
+	if lo != nil {
+		a.span.Lo = max(a.span.Lo, string(lo.encoded(k)))
+	}
+	if hi != nil {
+		a.below(string(keyenc.Successor(hi.encoded(k))))
+	}
+}
+
+// boundRows is bound in the order of insertion.
+func (d *dependency) boundRows(a *anchor) {
+	if d.after != nil {
+		a.span.Lo = rowPlace(d.after.row())
+	}
+	if d.from != nil {
+		a.span.Lo = rowPlace(d.from.row())
+	}
+	if d.until != nil {
+		a.span.Hi, a.span.NoHi = rowPlace(d.until.row())+"\x00", false
+	}
+}
+
+func rowPlace(ordinal uint64) string { return string(binary.BigEndian.AppendUint64(nil, ordinal)) }
+
+func (a *place) row() uint64 {
+	if a.values != nil {
+		return a.values.ordinal
+	}
+	return a.ordinal
+}
+
+// encoded is the value that a place has in the first field of the order.
+func (a *place) encoded(k *orderKey) []byte {
+	if a.values != nil {
+		return appendValue(nil, a.values.values[0])
+	}
+	return k.ref.appendKey(nil, a.v)
+}
+
+// spot returns where an anchor is registered.
+func (a *anchor) spot() spot {
+	if a.never {
+		return spot{space: neverSpace}
+	}
+	var name, point []byte
+	for i := range a.eq {
+		name = keyenc.AppendString(name, a.eq[i].ref.name)
+		point = appendValue(point, a.eq[i].want)
+	}
+	switch {
+	case a.rows:
+		name = append(name, 1)
+	case a.axis != nil:
+		name = keyenc.AppendString(append(name, 2), a.axis.name)
+	}
+	return spot{space: string(name), point: string(point), span: a.span}
+}
+
+// The names of two spaces that no anchor's fields make.
+const (
+	keySpace   = "\xfe" // by the record's key
+	neverSpace = "\xff" // never looked into
+)
+
+// space is all that is watched in a bucket by the same fields.
+type space struct {
+	eq      []fixed
+	axis    *fieldRef
+	rows    bool
+	key     bool
+	regions reactive.Regions[*watch]
+}
+
+// watchers is what is watched in a bucket, under the reactor's lock.
+type watchers struct {
+	spaces map[string]*space
+	list   []*space // those to look into
+	idle   reactive.Regions[*watch]
+	count  int
+}
+
+// add registers a watch at a spot.
+func (ws *watchers) add(w *watch, s *spot, a *anchor) {
+	ws.count++
+	if s.space == neverSpace {
+		s.place = ws.idle.Add("", everywhere, w)
+		return
+	}
+	sp := ws.spaces[s.space]
+	if sp == nil {
+		sp = &space{key: s.space == keySpace}
+		if a != nil {
+			sp.eq, sp.axis, sp.rows = a.eq, a.axis, a.rows
+		}
+		ws.spaces[s.space] = sp
+		ws.list = append(ws.list, sp)
+	}
+	s.place = sp.regions.Add(s.point, s.span, w)
+}
+
+func (ws *watchers) remove(s *spot) {
+	ws.count--
+	if s.space == neverSpace {
+		ws.idle.Remove(s.place)
+		return
+	}
+	sp := ws.spaces[s.space]
+	if sp.regions.Remove(s.place); sp.regions.Len() == 0 {
+		delete(ws.spaces, s.space)
+		ws.list = slices.DeleteFunc(ws.list, func(x *space) bool { return x == sp })
+	}
+}
+
+// each calls fn for every watch.
+func (ws *watchers) each(fn func(w *watch)) {
+	ws.idle.All(fn)
+	for _, sp := range ws.list {
+		sp.regions.All(fn)
+	}
+}
+
+// probe looks for the watches that a change may concern, where the record was and
+// where it is.
+func (sp *space) probe(c *change, p *prober) {
+	if c.old != nil {
+		p.locate(sp, c, true)
+		p.visited += int64(sp.regions.At(p.point, p.at, p.found))
+	}
+	if c.new == nil || c.old != nil && sp.key {
+		return
+	}
+	if c.old != nil {
+		p.point, p.wasPoint = p.wasPoint, p.point
+		p.at, p.wasAt = p.wasAt, p.at
+	}
+	p.locate(sp, c, false)
+	if c.old != nil && string(p.point) == string(p.wasPoint) && string(p.at) == string(p.wasAt) {
+		return
+	}
+	p.visited += int64(sp.regions.At(p.point, p.at, p.found))
+}
+
+// prober is the reactor's scratch for looking into spaces.
+type prober struct {
+	point, wasPoint []byte
+	at, wasAt       []byte
+	found           func(w *watch)
+	visited         int64
+}
+
+// locate encodes a record's place in a space.
+func (p *prober) locate(sp *space, c *change, old bool) {
+	v := c.new
+	if old {
+		v = c.old
+	}
+	p.point, p.at = p.point[:0], p.at[:0]
+	if sp.key {
+		p.point = appendValue(p.point, c.key().Value())
+		return
+	}
+	for i := range sp.eq {
+		p.point = sp.eq[i].ref.appendKey(p.point, v)
+	}
+	switch {
+	case sp.rows:
+		p.at = binary.BigEndian.AppendUint64(p.at, c.ordinal)
+	case sp.axis != nil:
+		p.at = sp.axis.appendKey(p.at, v)
+	}
+}
+
+// registration makes the watches of what an evaluation has read.
+func (s *reads) registration(n *node) registration {
+	reg := registration{children: s.children, names: s.names, due: s.due}
+	for _, part := range s.parts {
+		for k := range part.keys {
+			at := []spot{{space: keySpace, point: string(appendValue(nil, k.Value())), span: everywhere}}
+			reg.watches = append(reg.watches, &watch{n: n, b: part.b, at: at})
+		}
+		for _, d := range part.answers {
+			w := &watch{n: n, b: part.b, dep: d}
+			w.anchors = d.anchors()
+			for i := range w.anchors {
+				w.at = append(w.at, w.anchors[i].spot())
+			}
+			reg.watches = append(reg.watches, w)
+		}
+	}
+	return reg
+}
