@@ -133,7 +133,6 @@ type ownLoop struct {
 	want []ownDoc
 }
 
-
 // TestOwnWritesModel compares queries through many own writes with loops over a
 // map.
 //
