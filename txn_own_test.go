@@ -293,7 +293,7 @@ func (m *ownModel) count(match func(ownDoc) bool) (n int) {
 
 // condition returns a random filter and what it means.
 func (m *ownModel) condition() (store.Filter, func(ownDoc) bool) {
-	n, text := m.r.IntN(40), strings.Repeat("a", m.r.IntN(3))+string(rune('a'+m.r.IntN(8)))
+	n, text := 1+m.r.IntN(39), strings.Repeat("a", m.r.IntN(3))+string(rune('a'+m.r.IntN(8)))
 	to := n + m.r.IntN(12)
 	switch m.r.IntN(9) {
 	case 0:
