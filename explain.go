@@ -29,7 +29,7 @@ type Explanation struct {
 
 	EstimatedRows    int `json:"estimatedRows"`    // to be looked at
 	EstimatedMatches int `json:"estimatedMatches"` // among them
-	TouchedRows      int `json:"touchedRows"`      // were looked at
+	TouchedRows      int `json:"touchedRows"`      // were looked at, a transaction's own writes among them
 	Returned         int `json:"returned"`         // records of the answer
 }
 

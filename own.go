@@ -26,6 +26,7 @@ type ownWrites struct {
 	base      int       // records of the exec's buffer that were taken
 	end       int       // records in it
 	ended     bool
+	room      int // of the next batch
 	buf       []*table.Version
 
 	// Those still to be looked at. None comes before reached.
@@ -222,7 +223,7 @@ func (o *ownWrites) next(x *exec) []*table.Version {
 		return o.buf
 	}
 	o.buf = o.buf[:0]
-	for len(o.buf) < batchRows {
+	for room := o.batch(x); len(o.buf) < room; {
 		if o.base == o.end && !o.ended {
 			o.base, o.end = 0, len(x.stream())
 			o.ended = o.end == 0
@@ -242,6 +243,16 @@ func (o *ownWrites) next(x *exec) []*table.Version {
 		}
 	}
 	return o.buf
+}
+
+// batch is how many records to merge at a time: not more than the answer has a
+// place for, and few at first.
+func (o *ownWrites) batch(x *exec) int {
+	o.room = min(max(2*o.room, x.size), batchRows)
+	if x.left >= 0 && x.skip+x.left > 0 {
+		return min(o.room, x.skip+x.left)
+	}
+	return o.room
 }
 
 // before reports whether a write comes before the next record of the snapshot.

@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/noex-go/store"
 )
@@ -124,4 +126,64 @@ func BenchmarkBulkTransaction(b *testing.B) {
 		}))
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
+}
+
+// BenchmarkCertify shows what a commit is checked for: its read set against the
+// commits since its snapshot, whatever the size of the bucket. The metric is the
+// time from the return of the function to the end of the transaction; what the
+// function reads, and the plain writes inside it, are not in it. Without commits
+// in between there is nothing to check: that is the base.
+func BenchmarkCertify(b *testing.B) {
+	reads := []struct {
+		name string
+		read func(in *store.TypedBucket[account]) error
+	}{
+		{"1key", func(in *store.TypedBucket[account]) error { in.Get(1); return nil }},
+		{"100keys", func(in *store.TypedBucket[account]) error {
+			for i := range 100 {
+				in.Get(1 + i)
+			}
+			return nil
+		}},
+		{"10queries", func(in *store.TypedBucket[account]) (err error) {
+			for i := range 10 {
+				if _, err = in.Where(store.In("id", 10*i+1, 10*i+5, 10*i+9), store.Gt("balance", i)).All(); err != nil {
+					break
+				}
+			}
+			return err
+		}},
+	}
+	for _, n := range []int{1_000, 100_000} {
+		s := open(b)
+		h, other := accounts(b, s, n)
+		for _, r := range reads {
+			for _, commits := range []int{0, 10, 100} {
+				b.Run(fmt.Sprintf("n=%d/%s/commits=%d", n, r.name, commits), func(b *testing.B) {
+					var spent time.Duration
+					add := func(a *account) error { a.Balance++; return nil }
+					for b.Loop() {
+						var done time.Time
+						check(b, s.Transaction(ctx, func(tx *store.Tx) error {
+							if err := r.read(h.In(tx)); err != nil {
+								return err
+							}
+							if _, err := other.In(tx).Update(ctx, 1, add); err != nil {
+								return err
+							}
+							for i := range commits {
+								if _, err := h.Update(ctx, 500+i, add); err != nil {
+									return err
+								}
+							}
+							done = time.Now()
+							return nil
+						}))
+						spent += time.Since(done)
+					}
+					b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "commit-ns/op")
+				})
+			}
+		}
+	}
 }
