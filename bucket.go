@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ type bucket struct {
 	server  *server
 	prep    preparer
 	dropped atomic.Bool
+	plans   sync.Pool // of *plan, zero
 }
 
 // errStale tells a writer that what it had read has changed meanwhile.
@@ -285,7 +287,13 @@ func (h *Bucket) Where(filters ...Filter) *Query[Record] {
 func (h *Bucket) All() iter.Seq[Record] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
-func (h *Bucket) FindOne(filters ...Filter) (Record, bool, error) { return h.Where(filters...).First() }
+func (h *Bucket) FindOne(filters ...Filter) (Record, bool, error) {
+	v, err := h.b.findOne(h.at, filters)
+	if v == nil {
+		return Record{}, false, err
+	}
+	return h.record(v), true, nil
+}
 
 // Count returns the number of records that match all filters.
 func (h *Bucket) Count(filters ...Filter) (int, error) { return h.b.count(h.at, filters) }

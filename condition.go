@@ -113,6 +113,9 @@ func (c *cond) equals(v *table.Version) bool {
 	case memInt, memUint, memFloat, memNumber:
 		switch w := c.want.(type) {
 		case int64:
+			if s.kind == memInt {
+				return loadInt(p, s.size) == w
+			}
 			return s.num(v).compare(intNumber(w)) == 0
 		case float64:
 			return s.num(v).compare(floatNumber(w)) == 0

@@ -223,7 +223,8 @@ func (q *Query[R]) All() ([]R, error) {
 		return nil, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	var x exec
+	x.of(&q.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.selects(q.sel)
 	return collect(&x, &q.shown, q.hint(&x)), nil
@@ -272,7 +273,8 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 			return
 		}
 		defer rd.end()
-		x := exec{p: &q.plan, rd: rd, view: rd.view}
+		var x exec
+		x.of(&q.plan, rd)
 		x.begin(false, q.spec.offset, q.spec.limit)
 		x.selects(q.sel)
 		x.early()
@@ -308,7 +310,8 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 		return err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	var x exec
+	x.of(&q.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.selects(q.sel)
 	x.early()
@@ -358,13 +361,50 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 		return r, false, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	var x exec
+	x.of(&q.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.one())
 	x.selects(q.sel)
 	for _, v := range x.next() {
 		return q.shown.make(v), true, nil
 	}
 	return r, false, nil
+}
+
+// findOne is Query.First without making a query: the plan is borrowed, since an
+// answer under way lets it escape.
+func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
+	if at != nil && at.tx != nil { // which keeps the plan
+		dec := decoder[*table.Version]{make: func(v *table.Version) *table.Version { return v }}
+		v, _, err := newQuery(b, at, dec, slices.Clone(filters)).First()
+		return v, err
+	}
+	p, _ := b.plans.Get().(*plan)
+	if p == nil {
+		p = new(plan)
+	}
+	v, err := b.firstBy(p, at, filters)
+	*p = plan{}
+	b.plans.Put(p)
+	return v, err
+}
+
+func (b *bucket) firstBy(p *plan, at *scope, filters []Filter) (*table.Version, error) {
+	if err := b.compile(p, filters, nil); err != nil {
+		return nil, err
+	}
+	rd, err := b.begin(at)
+	if err != nil {
+		return nil, err
+	}
+	defer rd.end()
+	var x exec
+	x.of(p, rd)
+	x.begin(false, 0, 1)
+	for _, v := range x.next() {
+		return v, nil
+	}
+	return nil, nil
 }
 
 // Exists reports whether there is any record.
@@ -376,7 +416,8 @@ func (q *Query[R]) exists(at *scope) (bool, error) {
 		return false, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	var x exec
+	x.of(&q.plan, rd)
 	x.begin(true, q.spec.offset, q.spec.one())
 	x.only()
 	return len(x.next()) > 0, nil

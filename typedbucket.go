@@ -259,8 +259,12 @@ func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
 func (h *TypedBucket[T]) All() iter.Seq[T] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
-func (h *TypedBucket[T]) FindOne(filters ...Filter) (T, bool, error) {
-	return h.Where(filters...).First()
+func (h *TypedBucket[T]) FindOne(filters ...Filter) (t T, ok bool, err error) {
+	v, err := h.b.findOne(h.at, filters)
+	if v == nil {
+		return t, false, err
+	}
+	return h.c.value(v), true, nil
 }
 
 // Count returns the number of records that match all filters.
