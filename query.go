@@ -374,7 +374,7 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 // findOne is Query.First without making a query: the plan is borrowed, since an
 // answer under way lets it escape.
 func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
-	if at != nil && at.tx != nil { // which keeps the plan
+	if at != nil && (at.tx != nil || at.qc != nil) { // which keep the plan
 		dec := decoder[*table.Version]{make: func(v *table.Version) *table.Version { return v }}
 		v, _, err := newQuery(b, at, dec, slices.Clone(filters)).First()
 		return v, err
