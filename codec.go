@@ -17,6 +17,13 @@ type codec[T any] struct {
 	ops    []move // otherwise: field by field
 	mine   *shape // otherwise: T's own layout
 	slow   bool   // otherwise: not all fields are scalars that can be copied in place
+	dec    decoder[T]
+}
+
+// ready completes a codec that stays where it is.
+func (c *codec[T]) ready() *codec[T] {
+	c.dec = decoder[T]{make: c.value, plain: c.plain(), off: c.sh.bodyOff, project: c.project}
+	return c
 }
 
 // move is one field of a struct beside the bucket's field of the same name.

@@ -25,6 +25,15 @@ import (
 type commitEvent struct {
 	seq     uint64
 	changes []change
+	one     [1]change // where they begin
+}
+
+func newCommitEvent(seq uint64, changes int) *commitEvent {
+	ev := &commitEvent{seq: seq}
+	if ev.changes = ev.one[:0]; changes > 1 {
+		ev.changes = make([]change, 0, changes)
+	}
+	return ev
 }
 
 // change is the net effect of a commit on one record.
@@ -71,7 +80,7 @@ func (st *Store) publish(t *table.Table, b *bucket, rs []*request, marks []span)
 		for _, m := range marks {
 			if m.to > m.from {
 				seq++
-				ev := &commitEvent{seq: seq, changes: make([]change, 0, m.to-m.from)}
+				ev := newCommitEvent(seq, m.to-m.from)
 				st.announce(ev, ev.add(b, t.Since(m.from)[:m.to-m.from]))
 			}
 		}

@@ -40,3 +40,9 @@ func PlantBug(st *Store, bug plantedBug) { st.bug = bug }
 // PlantFault has f run wherever a bucket's writer applies a request. Call it
 // before the first write; f must let tests that are done pass.
 func PlantFault(st *Store, f func()) { st.fault = func(*request) { f() } }
+
+// The same, of live queries.
+const (
+	BugLostUpdate  = bugLostUpdate
+	BugMissedRange = bugMissedRange
+)

@@ -123,6 +123,7 @@ func (n *node) wantedLocked() bool {
 type evaluation struct {
 	n     *node
 	q     *QueryCtx
+	own   QueryCtx // where q is, unless it reads another evaluation's state
 	hold  hold
 	from  uint64 // number of the first commit that was matched after it began
 	since uint64
@@ -137,7 +138,8 @@ type evaluation struct {
 func (r *reactor) evaluate(e *evaluation) {
 	st := r.st
 	st.hold(&e.hold, st.pins.Acquire())
-	e.q = newQueryCtx(r.life, scope{hold: &e.hold}, nil, e.n.key, true)
+	e.q = &e.own
+	e.q.begin(r.life, scope{hold: &e.hold}, nil, e.n.key, true)
 	e.q.isPart, e.q.from = e.n.def == nil, e.from
 	defer e.end() // also where the function ends the goroutine
 	e.value, e.err = e.n.eval(e.q)
@@ -179,8 +181,6 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 	n, prev := e.n, e.n.latest.Load() // which only a claimed evaluation changes
 	o := e.outcome(prev)
 	same := prev != nil && n.same(prev, o)
-	reg := seen.registration(n)
-
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.afterLocked(e)
@@ -189,10 +189,10 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 		return o
 	}
 	if o.err == nil {
-		r.installLocked(n, &n.good, reg)
+		r.installLocked(n, &n.good, &seen)
 		r.uninstallLocked(n, &n.failed)
 	} else {
-		r.installLocked(n, &n.failed, reg)
+		r.installLocked(n, &n.failed, &seen)
 		n.counts.failures++
 		for _, c := range n.good.children { // from now on any change of a part counts: see dirtyLocked
 			c.n.dirty = c.n.dirty && c.n.def != nil
@@ -322,6 +322,10 @@ func (r *reactor) ask(q *QueryCtx, def *queryDef, params any, key string) *outco
 	seq := q.pin.Seq
 	r.mu.Lock()
 	r.syncLocked(seq)
+	if def.gone {
+		r.mu.Unlock()
+		return &outcome{err: queryError(def.name, ErrQueryNotDefined)}
+	}
 	n := r.nodeLocked(def, params, key)
 	n.asks++
 	if n.seq <= seq && n.holdsLocked(seq) {

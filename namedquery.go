@@ -21,7 +21,7 @@ type queryDef struct {
 	// key of their node.
 	encode func(params any) (p any, key string, err error)
 	call   func(q *QueryCtx, p any) (any, error)
-	subs   int // under the reactor's lock
+	gone   bool // under the reactor's lock: it is defined no more
 }
 
 func (l *namedQueries) find(name string) (*queryDef, error) {

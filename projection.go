@@ -99,11 +99,6 @@ func recordDecoder() decoder[Record] {
 	}
 }
 
-// decoder makes values of T.
-func (c *codec[T]) decoder() decoder[T] {
-	return decoder[T]{make: c.value, plain: c.plain(), off: c.sh.bodyOff, project: c.project}
-}
-
 // project returns the decoder that leaves the zero value in what a selection
 // does not show.
 func (c *codec[T]) project(sel *selection) decoder[T] {

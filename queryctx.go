@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 )
@@ -26,10 +25,12 @@ type QueryCtx struct {
 	// isPart: of a value that a function reads, and that reads no values.
 	isPart bool
 
-	mu   sync.Mutex // protects what follows, if it is noted
-	seen reads
-	now  time.Time // of the clock, once the function has asked
-	done bool
+	mu    sync.Mutex // protects what follows, if it is noted
+	seen  reads
+	few   [2]*partRead // where its parts begin
+	first partRead
+	now   time.Time // of the clock, once the function has asked
+	done  bool
 }
 
 // reads is what an evaluation has read.
@@ -62,7 +63,13 @@ const maxQueryDepth = 64
 // newQueryCtx makes the context of an evaluation at the state that s shows.
 // tracked: what is read is noted.
 func newQueryCtx(ctx context.Context, s scope, up *QueryCtx, key string, tracked bool) *QueryCtx {
-	q := &QueryCtx{scope: s, st: s.store, ctx: ctx, up: up, key: key}
+	q := &QueryCtx{}
+	q.begin(ctx, s, up, key, tracked)
+	return q
+}
+
+func (q *QueryCtx) begin(ctx context.Context, s scope, up *QueryCtx, key string, tracked bool) {
+	q.scope, q.st, q.ctx, q.up, q.key = s, s.store, ctx, up, key
 	if up != nil {
 		q.deep, q.from = up.deep+1, up.from
 	}
@@ -70,7 +77,6 @@ func newQueryCtx(ctx context.Context, s scope, up *QueryCtx, key string, tracked
 	if tracked {
 		q.qc = q
 	}
-	return q
 }
 
 // Context is the caller's where the query is run once, else it ends when the
@@ -154,7 +160,13 @@ func (q *QueryCtx) reads(b *bucket) *readSet {
 			return &p.readSet
 		}
 	}
-	p := &partRead{b, readSet{mu: &q.mu, done: q.done}}
+	p := &q.first
+	if len(q.seen.parts) == 0 {
+		q.seen.parts = q.few[:0]
+	} else {
+		p = &partRead{}
+	}
+	p.b, p.readSet = b, readSet{mu: &q.mu, done: q.done}
 	q.seen.parts = append(q.seen.parts, p)
 	return &p.readSet
 }
@@ -174,9 +186,7 @@ func (q *QueryCtx) take() reads {
 	for _, p := range q.seen.parts {
 		p.done = true
 	}
-	r := q.seen
-	r.children, r.names = slices.Clip(r.children), slices.Clip(r.names)
-	return r
+	return q.seen
 }
 
 // valued answers what depends on a value only: in the function of a live query

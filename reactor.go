@@ -43,6 +43,7 @@ type reactor struct {
 	equal  canon.EqualFunc // of two results, boxed
 	inbox  inbox
 	wake   chan struct{}
+	joints atomic.Int64 // numbers those of Together
 
 	mu          sync.Mutex // protects what follows, and the nodes
 	nodes       map[string]*node
@@ -474,50 +475,58 @@ func (r *reactor) evaluateHere(e *evaluation) {
 }
 
 // installLocked watches what an evaluation has read instead of what another one
-// had. A read that is looked for where the one before was takes its place.
-func (r *reactor) installLocked(n *node, at *registration, reg registration) {
+// had. As far as both have read the same, the watches stay where they are.
+func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
 	was := *at
-	kept := 0
-	for kept < min(len(reg.watches), len(was.watches)) && reg.watches[kept].replaces(was.watches[kept]) {
-		old := was.watches[kept]
-		old.dep, reg.watches[kept] = reg.watches[kept].dep, old
-		kept++
-	}
-	for _, w := range reg.watches[kept:] {
-		ws := r.watched[w.b]
-		if ws == nil {
-			ws = &watchers{spaces: map[string]*space{}}
-			r.watched[w.b] = ws
+	x := replacing{r: r, n: n, old: was.watches}
+	for _, part := range seen.parts {
+		for _, k := range part.keys {
+			x.read(part.b, k, nil)
 		}
-		for i := range w.at {
-			var a *anchor
-			if w.dep != nil {
-				a = &w.anchors[i]
-			}
-			ws.add(w, &w.at[i], a)
+		for _, d := range part.answers {
+			x.read(part.b, Key{}, d)
 		}
-		w.anchors = nil
 	}
-	for _, c := range reg.children {
+	for _, c := range seen.children {
 		if c.n.parents == nil {
 			c.n.parents = map[*node]*outcome{}
 		}
 		c.n.parents[n] = c.o
 		if c.n.first != nil {
-			r.installLocked(c.n, &c.n.good, c.n.first.registration(c.n))
+			r.installLocked(c.n, &c.n.good, c.n.first)
 			c.n.first = nil
 		}
 	}
-	*at = reg
-	r.forgetLocked(n, &was, kept)
+	*at = registration{watches: was.watches, children: seen.children, names: seen.names, due: seen.due}
+	if x.kept < len(was.watches) || x.fresh != nil {
+		at.watches = slices.Concat(was.watches[:x.kept], x.fresh)
+	}
+	r.forgetLocked(n, &was, x.kept)
 }
 
-// replaces reports whether a watch is looked for where another one is.
-func (w *watch) replaces(old *watch) bool {
-	return w.b == old.b && (w.dep == nil) == (old.dep == nil) &&
-		slices.EqualFunc(w.at, old.at, func(a, b spot) bool {
-			return a.point == b.point && a.span == b.span && a.space == b.space
-		})
+// replacing is the watches of one evaluation taking the place of another's.
+type replacing struct {
+	r     *reactor
+	n     *node
+	old   []*watch
+	kept  int // the first of old that stay
+	fresh []*watch
+}
+
+func (x *replacing) read(b *bucket, key Key, dep *dependency) {
+	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep) {
+		x.old[x.kept].dep = dep
+		x.kept++
+		return
+	}
+	ws := x.r.watched[b]
+	if ws == nil {
+		ws = &watchers{spaces: map[string]*space{}}
+		x.r.watched[b] = ws
+	}
+	w := &watch{n: x.n, b: b, key: key, dep: dep}
+	ws.locate(w)
+	x.fresh = append(x.fresh, w)
 }
 
 // uninstallLocked watches no more what an evaluation had read.
@@ -829,4 +838,14 @@ func (r *reactor) shared(ctx context.Context, key string) (*outcome, error) {
 		r.releaseLocked(n)
 	}()
 	return r.current(ctx, n)
+}
+
+func (r *reactor) stats(s *Stats) {
+	q := &s.Queries
+	q.Defined = len(r.st.Queries())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.ActiveSubscriptions, q.Nodes, q.Pending = r.subscribers, len(r.nodes), len(r.queue)
+	q.Evaluations, q.Unchanged = r.counts.evaluations, r.counts.unchanged
+	q.Changes, q.Visited = r.counts.changes, r.probe.visited
 }

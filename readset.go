@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/noex-go/store/internal/table"
@@ -11,11 +12,15 @@ import (
 // narrowly as it was read: keys, and what the answers to queries depended on. A
 // change overlaps it if it could have made one of those reads come out otherwise.
 type readSet struct {
-	mu      *sync.Mutex // the reader's; protects what follows, dependencies included
-	done    bool        // nothing more is noted
-	keys    map[Key]struct{}
+	mu      *sync.Mutex      // the reader's; protects what follows, dependencies included
+	done    bool             // nothing more is noted
+	keys    []Key            // each once
+	many    map[Key]struct{} // the same, once they are many
 	answers []*dependency
 }
+
+// manyKeys is from how many keys on they are found by a map.
+const manyKeys = 16
 
 // note is keyLocked for a caller who does not hold the lock.
 func (s *readSet) note(k Key) {
@@ -28,16 +33,33 @@ func (s *readSet) keyLocked(k Key) {
 	if s.done {
 		return
 	}
-	if s.keys == nil {
-		s.keys = map[Key]struct{}{}
+	if s.hasKey(k) {
+		return
 	}
-	s.keys[k] = struct{}{}
+	s.keys = append(s.keys, k)
+	switch {
+	case s.many != nil:
+		s.many[k] = struct{}{}
+	case len(s.keys) == manyKeys:
+		s.many = make(map[Key]struct{}, 2*manyKeys)
+		for _, k := range s.keys {
+			s.many[k] = struct{}{}
+		}
+	}
+}
+
+func (s *readSet) hasKey(k Key) bool {
+	if s.many == nil {
+		return slices.Contains(s.keys, k)
+	}
+	_, ok := s.many[k]
+	return ok
 }
 
 // overlaps reports whether a change concerns anything that was read. It costs
 // the answers read, not the bucket.
 func (s *readSet) overlaps(c *change, answers bool) bool {
-	if _, ok := s.keys[c.key()]; ok {
+	if s.hasKey(c.key()) {
 		return true
 	}
 	if !answers {
@@ -207,4 +229,51 @@ func (x *exec) stop(v *table.Version) {
 			x.dep.until = end
 		}
 	})
+}
+
+// asWide reports whether a dependency is looked for where another one is: it has
+// the same conditions and the same bounds.
+func (d *dependency) asWide(o *dependency) bool {
+	return d.plan.asks(o.plan) && samePlace(d.after, o.after) && samePlace(d.from, o.from) && samePlace(d.until, o.until)
+}
+
+func samePlace(a, b *place) bool {
+	return a == b || a != nil && b != nil && a.values == nil && b.values == nil && a.v == b.v && a.ordinal == b.ordinal
+}
+
+// asks reports whether a plan has the conditions and the order of another one of
+// the same bucket. It may say no where they are the same.
+func (p *plan) asks(o *plan) bool {
+	if p == o {
+		return true
+	}
+	if p.n != o.n || p.never != o.never || len(p.order) != len(o.order) {
+		return false
+	}
+	for i := range p.n {
+		if !p.cond(i).is(o.cond(i)) {
+			return false
+		}
+	}
+	for i := range p.order {
+		if p.order[i].ref.name != o.order[i].ref.name || p.order[i].desc != o.order[i].desc {
+			return false
+		}
+	}
+	return true
+}
+
+// is reports whether a condition is another one, of those that are compared fast.
+func (c *cond) is(o *cond) bool {
+	if c.op != o.op || c.not != o.not || c.slot != o.slot || (c.far == nil) != (o.far == nil) || c.far != nil && c.far.name != o.far.name {
+		return false
+	}
+	switch c.op {
+	case condEq:
+		return equalValues(c.want, o.want)
+	case condRange:
+		r, s := &c.more.span, &o.more.span
+		return r.loOpen == s.loOpen && r.hiOpen == s.hiOpen && equalValues(r.lo, s.lo) && equalValues(r.hi, s.hi)
+	}
+	return false
 }

@@ -369,8 +369,15 @@ type Stats struct {
 	Snapshots     int
 	Subscriptions int
 	Lag           int
-	Queries       struct {
-		Defined, ActiveSubscriptions int
+	// Queries are those defined by name; the subscriptions to their results; the
+	// Nodes that these share, one for a query with its parameters; the Evaluations
+	// so far, and how many of them came to what was known; the changes that were
+	// matched, and the entries of the index that they led to; and the nodes that
+	// wait to be evaluated.
+	Queries struct {
+		Defined, ActiveSubscriptions, Nodes, Pending int
+		Evaluations, Unchanged                       int64
+		Changes, Visited                             int64
 	}
 	Persistence struct {
 		Enabled bool
@@ -421,7 +428,7 @@ func (st *Store) Stats() Stats {
 			s.Retained[name] = h
 		}
 	}
-	s.Queries.Defined = len(st.Queries())
+	st.live.stats(&s)
 	s.TTL.CheckInterval = max(st.opt.TTLInterval, 0)
 	s.Commits = Seq(st.pins.Published())
 	s.Snapshots = int(st.snapshots.Load())

@@ -91,6 +91,10 @@ func (r *reactor) subscribe(ctx context.Context, def *queryDef, params any, key 
 		r.mu.Unlock()
 		return nil, ErrClosed
 	}
+	if def.gone {
+		r.mu.Unlock()
+		return nil, ErrQueryNotDefined
+	}
 	n := r.nodeLocked(def, params, key)
 	n.asks++
 	r.mu.Unlock()
@@ -133,7 +137,6 @@ func (r *reactor) enter(s *subscriber) error {
 	}
 	n.subs = append(n.subs, s)
 	s.place = len(n.subs)
-	n.def.subs++
 	r.subscribers++
 	if n.dirty && !n.running && !n.queued { // what nobody was waiting for
 		r.dirtyLocked(n, n.since)
@@ -182,7 +185,6 @@ func (r *reactor) leaveLocked(s *subscriber) {
 	n.subs[last-1] = nil
 	n.subs = n.subs[:last-1]
 	s.place = 0
-	n.def.subs--
 	r.subscribers--
 	r.releaseLocked(n)
 	r.progressLocked()
@@ -326,10 +328,11 @@ func callback[R any](st *Store, name string, fn func(R)) func(o *outcome) {
 
 var errNoCallback = errors.New("there is no callback")
 
-// drop ends every subscription to a definition, and forgets its nodes.
+// undefine ends every subscription to a definition, and forgets its nodes.
 func (r *reactor) undefine(def *queryDef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	def.gone = true
 	for _, n := range r.nodes {
 		if n.def != def {
 			continue

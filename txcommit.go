@@ -281,7 +281,11 @@ func (tx *Tx) publish(parts []*txBucket, checked uint64) error {
 	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 {
 		return nil // nobody but this transaction
 	}
-	ev := &commitEvent{seq: seq}
+	n := 0
+	for _, tb := range parts {
+		n += len(tb.list)
+	}
+	ev := newCommitEvent(seq, n)
 	touched := make([]feed.Touch, 0, len(parts))
 	for _, tb := range parts {
 		touched = append(touched, ev.add(tb.b, tb.b.table.Since(0)))

@@ -64,7 +64,7 @@ func Define[T any](ctx context.Context, s *Store, name string, adjust ...func(*D
 	if err != nil {
 		return nil, err
 	}
-	return &TypedBucket[T]{b: b, c: &codec[T]{sh: b.shape, native: true}}, nil
+	return &TypedBucket[T]{b: b, c: (&codec[T]{sh: b.shape, native: true}).ready()}, nil
 }
 
 // Typed returns a typed handle to a bucket that is defined already. T's fields
@@ -82,7 +82,7 @@ func Typed[T any](s *Store, name string) (*TypedBucket[T], error) {
 	if len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
-	return &TypedBucket[T]{b: b, c: &c}, nil
+	return &TypedBucket[T]{b: b, c: c.ready()}, nil
 }
 
 // Name returns the bucket's name.
@@ -250,7 +250,7 @@ func (h *TypedBucket[T]) Clear(ctx context.Context) error { return h.Dynamic().C
 
 // Where returns a query for the records that match all filters.
 func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
-	return newQuery(h.b, h.at, h.c.decoder(), filters)
+	return newQuery(h.b, h.at, h.c.dec, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys

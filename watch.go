@@ -12,20 +12,25 @@ import (
 // watch is one thing that a node has read of a bucket, registered where a change
 // of it is found: see anchor.
 type watch struct {
-	n       *node
-	b       *bucket
-	dep     *dependency // nil: the record under a key
-	anchors []anchor    // of dep: what the spots stand for
-	at      []spot
+	n   *node
+	b   *bucket
+	key Key         // without dep: the record under it
+	dep *dependency // the answer to a query
+	at  []spot
 }
 
 // concerns reports whether a change could have made what was read come out
-// otherwise. The change is one that the watch's anchors lead to.
+// otherwise.
 func (w *watch) concerns(c *change) bool {
 	if w.dep == nil {
-		return w.at[0].point == string(appendValue(nil, c.key().Value()))
+		return w.key == c.key()
 	}
 	return w.dep.overlaps(c)
+}
+
+// covers reports whether a watch stands where another read is looked for.
+func (w *watch) covers(b *bucket, key Key, dep *dependency) bool {
+	return w.b == b && w.key == key && (w.dep == nil) == (dep == nil) && (dep == nil || w.dep.asWide(dep))
 }
 
 // anchor is where a change is looked for: the values of the fields that a read
@@ -386,22 +391,17 @@ func (p *prober) locate(sp *space, c *change, old bool) {
 	}
 }
 
-// registration makes the watches of what an evaluation has read.
-func (s *reads) registration(n *node) registration {
-	reg := registration{children: s.children, names: s.names, due: s.due}
-	for _, part := range s.parts {
-		for k := range part.keys {
-			at := []spot{{space: keySpace, point: string(appendValue(nil, k.Value())), span: everywhere}}
-			reg.watches = append(reg.watches, &watch{n: n, b: part.b, at: at})
-		}
-		for _, d := range part.answers {
-			w := &watch{n: n, b: part.b, dep: d}
-			w.anchors = d.anchors()
-			for i := range w.anchors {
-				w.at = append(w.at, w.anchors[i].spot())
-			}
-			reg.watches = append(reg.watches, w)
-		}
+// locate finds the places where changes are looked for, and enters the watch.
+func (ws *watchers) locate(w *watch) {
+	if w.dep == nil {
+		w.at = []spot{{space: keySpace, point: string(appendValue(nil, w.key.Value())), span: everywhere}}
+		ws.add(w, &w.at[0], nil)
+		return
 	}
-	return reg
+	anchors := w.dep.anchors()
+	w.at = make([]spot, len(anchors))
+	for i := range anchors {
+		w.at[i] = anchors[i].spot()
+		ws.add(w, &w.at[i], &anchors[i])
+	}
 }
