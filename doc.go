@@ -1,7 +1,7 @@
 // Package store is an embeddable in-memory store: named buckets of records with
 // a schema, unique, secondary and compound indexes, atomic writes, queries over
-// paths chosen by what the indexes count, transactions over buckets, snapshots and
-// change events.
+// paths chosen by what the indexes count, transactions over buckets, live queries,
+// snapshots and change events.
 //
 //	s, err := store.Open(ctx, store.Options{})
 //	defer s.Close(ctx)
@@ -41,26 +41,33 @@
 //     commit order, each once, never before the commit is visible, and those of
 //     one commit one after the other. (TestModel, TestEventOrder,
 //     TestClearIsOneCommit; internal/feed: TestOrderAndExactlyOnce)
-//  5. Bounded memory. A record has at most one version more than distinct commits
+//  5. Live results. What a subscriber of a [ReactiveQuery] gets equals the query
+//     run from scratch at the commit that it carries; the commits rise; some may be
+//     skipped, the last one never is. What a query has not read does not wake it.
+//     (TestLiveModel, TestLiveTransfers, TestLivePlantedBugs)
+//  6. Bounded memory. A record has at most one version more than distinct commits
 //     are held by snapshots and running queries, however long they are held. A
 //     handler that is too slow is told [ErrLagged] with the number of commits that
 //     it missed; it never delays a writer, and never loses an event unsaid.
 //     (TestSnapshotHeldForLong, TestLagged, TestLaggedMemory; internal/table:
 //     TestHeldSnapshotIsBounded; internal/feed: TestMissedIsExact)
-//  6. User code is contained. Default functions, update functions and handlers run
-//     neither under a lock nor in a bucket's server: one that blocks delays its own
-//     call or subscription only. The panic of a default or an update function comes
-//     back as a [*PanicError] of that call, which changes nothing; that of a handler
-//     is reported, and the handler is called for the next event.
+//     A subscriber of a live query holds one result, the newest.
+//  7. User code is contained. Default functions, update functions, query functions,
+//     handlers and callbacks run neither under a lock nor in a bucket's server: one
+//     that blocks delays its own call or subscription only. The panic of a default
+//     or an update function comes back as a [*PanicError] of that call, which changes
+//     nothing; that of a query function is the outcome of that query, until what it
+//     has read changes; that of a handler or a callback is reported, and it is called
+//     for the next event.
 //     A defect of the store itself that panics in a write takes that write back and
 //     becomes its error; a server that dies is replaced. (TestUserPanics,
 //     TestDefaultFunctionsThatFail, TestPanickingHandler, TestPanicInline,
 //     TestPanicInGroup, TestServerDies)
-//  7. Values are safe. Nothing that a caller passes in or gets out shares memory
+//  8. Values are safe. Nothing that a caller passes in or gets out shares memory
 //     that can change with the store: records are immutable, all else is
 //     copied. (TestDynamicAliasing, TestTypedAliasing, TestAliasingBesideReaders,
 //     TestDefinitionIsCopied)
-//  8. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
+//  9. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
 //     all of them. (TestCloseDuringEverything, TestCloseWithStuckHandler,
 //     TestNoGoroutineLeak)
 //
@@ -76,6 +83,8 @@
 //     answered
 //   - txn.go, txwrite.go, own.go, readset.go, txcommit.go, recent.go: transactions
 //   - snapshot.go, events.go: what was, and what happens
+//   - reactivequery.go, queryctx.go, reactor.go, livenode.go, liveworker.go,
+//     watch.go, subscription.go: live queries
 //   - shape.go, layout.go, codec.go, indexplan.go: how a record lies in memory
 //   - tags.go, gotype.go, value.go, convert.go: what comes in from Go
 //   - internal/table: rows, version chains and indexes, from table.go on

@@ -108,12 +108,19 @@ var storeCount atomic.Int64
 //   - "bucket server NAME": one per bucket; it takes the writes that find the
 //     bucket busy, and cuts what closed snapshots had kept.
 //   - "events PATTERN": one per On; it calls the handler.
+//   - "live queries": from the first live query on; they match commits and call
+//     query functions. One or two wait; there is one more for each function that
+//     is being called, as many at a time as Go has processors, those that do not
+//     return left out.
+//   - "callback of query NAME": one per OnChange while its callback is called.
 //   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
 //
 // Locks: a writer holds its bucket's (a transaction that commits, those of its
 // buckets in the order of definition), then takes the commit lock; nothing is locked under
-// the commit lock but the feed, which is a leaf. Definitions have a
-// lock of their own, which no read or write takes.
+// the commit lock but the feed and the inbox of the live queries, which are
+// leaves. The reactor's lock is taken before the commit lock and after a
+// definition's, by no commit. Definitions have a lock of their own, which no read
+// or write takes.
 type Store struct {
 	opt     Options
 	pins    *table.Pins

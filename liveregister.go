@@ -1,0 +1,175 @@
+package store
+
+import (
+	"container/heap"
+	"slices"
+	"time"
+)
+
+// nodeLocked finds or makes the node of a query for some parameters.
+func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
+	if n := r.nodes[key]; n != nil {
+		return n
+	}
+	n := &node{r: r, def: def, key: key, params: params}
+	n.eval = func(q *QueryCtx) (any, error) { return def.call(q, n.params) }
+	r.nodes[key] = n
+	r.inbox.active.Add(1) // before its first snapshot is pinned: see recent.enter
+	if len(r.nodes) == 1 && r.idle == 0 && r.working == 0 && !r.closing {
+		r.workLocked()
+	}
+	return n
+}
+
+// installLocked watches what an evaluation has read instead of what another one
+// had. As far as both have read the same, the watches stay where they are.
+func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
+	was := *at
+	x := replacing{r: r, n: n, old: was.watches}
+	for _, part := range seen.parts {
+		for _, k := range part.keys {
+			x.read(part.b, k, nil)
+		}
+		for _, d := range part.answers {
+			x.read(part.b, Key{}, d)
+		}
+	}
+	for _, c := range seen.children {
+		if c.n.parents == nil {
+			c.n.parents = map[*node]*outcome{}
+		}
+		c.n.parents[n] = c.o
+		if c.n.first != nil {
+			r.installLocked(c.n, &c.n.good, c.n.first)
+			c.n.first = nil
+		}
+	}
+	*at = registration{watches: was.watches, children: seen.children, names: seen.names, due: seen.due}
+	if x.kept < len(was.watches) || x.fresh != nil {
+		at.watches = slices.Concat(was.watches[:x.kept], x.fresh)
+	}
+	r.forgetLocked(n, &was, x.kept)
+}
+
+// replacing is the watches of one evaluation taking the place of another's.
+type replacing struct {
+	r     *reactor
+	n     *node
+	old   []*watch
+	kept  int // the first of old that stay
+	fresh []*watch
+}
+
+func (x *replacing) read(b *bucket, key Key, dep *dependency) {
+	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep) {
+		x.old[x.kept].dep = dep
+		x.kept++
+		return
+	}
+	ws := x.r.watched[b]
+	if ws == nil {
+		ws = &watchers{spaces: map[string]*space{}}
+		x.r.watched[b] = ws
+	}
+	w := &watch{n: x.n, b: b, key: key, dep: dep}
+	ws.locate(w)
+	x.fresh = append(x.fresh, w)
+}
+
+// uninstallLocked watches no more what an evaluation had read.
+func (r *reactor) uninstallLocked(n *node, at *registration) {
+	was := *at
+	*at = registration{}
+	r.forgetLocked(n, &was, 0)
+}
+
+// forgetLocked takes watches out, from the given one on, and lets go of children
+// that the node does not have any more.
+func (r *reactor) forgetLocked(n *node, was *registration, from int) {
+	for _, w := range was.watches[from:] {
+		ws := r.watched[w.b]
+		for i := range w.at {
+			ws.remove(&w.at[i])
+		}
+		if ws.count == 0 {
+			delete(r.watched, w.b)
+		}
+	}
+	for _, c := range was.children {
+		if n.hasChild(c.n) {
+			continue
+		}
+		delete(c.n.parents, n)
+		if c.n.def == nil {
+			c.n.gone = true
+			r.uninstallLocked(c.n, &c.n.good)
+		} else {
+			r.releaseLocked(c.n)
+		}
+	}
+}
+
+func (n *node) hasChild(c *node) bool {
+	is := func(x childRead) bool { return x.n == c }
+	return slices.ContainsFunc(n.good.children, is) || slices.ContainsFunc(n.failed.children, is)
+}
+
+// releaseLocked lets a node linger that nobody needs any more.
+func (r *reactor) releaseLocked(n *node) {
+	if n.def == nil || n.gone || n.asks > 0 || n.running || len(n.subs) > 0 || len(n.parents) > 0 {
+		return
+	}
+	if r.closing || n.latest.Load() == nil {
+		r.dropLocked(n)
+		return
+	}
+	n.expires = time.Now().Add(linger)
+	r.lingering = append(r.lingering, n)
+	if len(r.lingering) > lingerMost {
+		n := r.lingering[0]
+		r.lingering = slices.Delete(r.lingering, 0, 1)
+		r.dropUnneededLocked(n)
+	}
+	r.armLocked(r.lingering[0].expires)
+}
+
+func (r *reactor) dropUnneededLocked(n *node) {
+	if !n.gone && n.asks == 0 && !n.running && len(n.subs) == 0 && len(n.parents) == 0 {
+		r.dropLocked(n)
+	}
+}
+
+// dropLocked forgets a node.
+func (r *reactor) dropLocked(n *node) {
+	n.gone, n.dirty = true, false
+	if r.nodes[n.key] == n {
+		delete(r.nodes, n.key)
+	}
+	n.due = time.Time{}
+	if n.duePlace > 0 {
+		heap.Remove(&r.dues, n.duePlace-1)
+	}
+	r.uninstallLocked(n, &n.good)
+	r.uninstallLocked(n, &n.failed)
+	r.inbox.active.Add(-1)
+}
+
+// rebind makes the nodes dirty that have read a bucket which is gone, or
+// looked one up by a name that now means another.
+func (r *reactor) rebind(name string, gone *bucket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ws := r.watched[gone]; gone != nil && ws != nil {
+		ws.each(func(w *watch) { r.dirtyLocked(w.n, 0) })
+	}
+	for _, n := range r.nodes {
+		for _, reg := range [2]*registration{&n.good, &n.failed} {
+			for _, m := range reg.names {
+				if m.name == name {
+					r.dirtyLocked(n, 0)
+				}
+			}
+		}
+	}
+	r.signal()
+}

@@ -1,0 +1,298 @@
+package store
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// idleMost is how many workers wait for commits.
+const idleMost = 2
+
+// stallTime is after how long evaluations that all workers are at count as stuck,
+// so that others take their place.
+const stallTime = 10 * time.Millisecond
+
+// commit wakes a worker for a commit that was taken in.
+func (r *reactor) commit() {
+	if r.inbox.waiting.Load() {
+		r.signal()
+	}
+}
+
+// signal wakes a worker, if one waits.
+func (r *reactor) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// work is a worker: it matches commits, evaluates nodes, and waits for more.
+func (r *reactor) work() {
+	clean := false
+	defer func() {
+		if !clean { // a query function has ended the goroutine, with mu held again
+			r.workLocked()
+			r.mu.Unlock()
+		}
+	}()
+	r.mu.Lock()
+	for {
+		r.catchUpLocked()
+		if n := r.nextLocked(); n != nil {
+			r.spareLocked()
+			r.workOn(n)
+			continue
+		}
+		if r.endLocked() || r.idle >= idleMost {
+			break
+		}
+		r.idle++
+		r.mu.Unlock()
+		<-r.wake
+		r.mu.Lock()
+		r.idle--
+	}
+	clean = true
+	r.mu.Unlock()
+}
+
+// workOn evaluates a node, with the lock released meanwhile.
+func (r *reactor) workOn(n *node) {
+	e := &evaluation{n: n}
+	r.beginLocked(e)
+	r.working++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.working--
+		r.stuck = max(r.stuck-1, 0)
+	}()
+	r.evaluate(e)
+}
+
+// limit is how many workers may evaluate at the same time.
+func (r *reactor) limit() int { return runtime.GOMAXPROCS(0) + r.stuck }
+
+// nextLocked takes a node from the queue, unless enough are being evaluated.
+func (r *reactor) nextLocked() *node {
+	for len(r.queue) > 0 && r.working < r.limit() {
+		n := r.queue[0]
+		r.queue[0] = nil
+		r.queue = r.queue[1:]
+		n.queued = false
+		if n.dirty && !n.running && !n.gone && n.wantedLocked() {
+			return n
+		}
+		r.progressLocked()
+	}
+	return nil
+}
+
+// spareLocked sees to it that a worker waits for commits while the caller runs
+// user code, and that another one helps with the queue.
+func (r *reactor) spareLocked() {
+	switch {
+	case r.idle == 0:
+		r.workLocked()
+	case len(r.queue) > 0 && r.working+1 < r.limit():
+		r.signal()
+	}
+}
+
+// workLocked starts a worker.
+func (r *reactor) workLocked() { r.st.workers.Go("live queries", r.work) }
+
+// stallLocked watches, while nodes wait and all workers evaluate, that one of
+// them ends before long.
+func (r *reactor) stallLocked() {
+	if r.stall != nil || len(r.queue) == 0 || r.working < r.limit() || r.closed {
+		return
+	}
+	seen := r.counts.evaluations
+	r.stall = time.AfterFunc(stallTime, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.stall = nil
+		if r.counts.evaluations == seen {
+			r.stuck = r.working
+		}
+		r.stallLocked()
+		if r.idle == 0 && !r.closed {
+			r.workLocked()
+		}
+		r.signal()
+	})
+}
+
+// current returns a node's outcome at the newest commit, or at a later one than
+// was the newest at the call. If it is not known, and nobody is about to find
+// out, the caller's goroutine does.
+func (r *reactor) current(ctx context.Context, n *node) (*outcome, error) {
+	target := r.st.pins.Published()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		if n.gone {
+			return nil, ErrQueryNotDefined
+		}
+		r.syncLocked(target)
+		if n.holdsLocked(math.MaxUint64) {
+			return n.latest.Load(), nil
+		}
+		if n.running {
+			if n.ended == nil {
+				n.ended = make(chan struct{})
+			}
+			ended := n.ended
+			r.mu.Unlock()
+			select {
+			case <-ended:
+				r.mu.Lock()
+			case <-ctx.Done():
+				r.mu.Lock()
+				return nil, ctx.Err()
+			}
+		} else {
+			e := &evaluation{n: n}
+			r.beginLocked(e)
+			r.mu.Unlock()
+			r.evaluateHere(e)
+		}
+		if o := n.latest.Load(); n.seq >= target {
+			return o, nil
+		}
+	}
+}
+
+// evaluateHere evaluates on the caller's goroutine, and locks again even if the
+// function ends it.
+func (r *reactor) evaluateHere(e *evaluation) {
+	defer r.mu.Lock()
+	r.evaluate(e)
+}
+
+// progressLocked wakes those who wait for something to end.
+func (r *reactor) progressLocked() {
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
+}
+
+// pendingLocked reports whether a consequence of the commits up to seq has not
+// been delivered.
+func (r *reactor) pendingLocked(seq uint64) bool {
+	for _, n := range r.queue {
+		if n.dirty && n.since <= seq && n.wantedLocked() {
+			return true
+		}
+	}
+	for _, e := range r.evals {
+		if e.since <= seq {
+			return true
+		}
+	}
+	for _, c := range r.calling {
+		if c.since <= seq {
+			return true
+		}
+	}
+	return false
+}
+
+// settle waits until the consequences of every commit up to seq are delivered.
+func (r *reactor) settle(ctx context.Context, seq uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.syncLocked(seq)
+	r.signal()
+	for r.pendingLocked(seq) {
+		if r.moved == nil {
+			r.moved = make(chan struct{})
+		}
+		moved := r.moved
+		r.mu.Unlock()
+		select {
+		case <-moved:
+			r.mu.Lock()
+		case <-ctx.Done():
+			r.mu.Lock()
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// close lets the workers complete what there is, and then end.
+func (r *reactor) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closing = true
+	if r.idle == 0 && r.working == 0 {
+		r.workLocked()
+	}
+	r.signal()
+}
+
+// endLocked reports whether the workers may end. The first one to know ends the
+// subscriptions, and wakes another one.
+func (r *reactor) endLocked() bool {
+	if !r.closing || len(r.queue) > 0 || r.working > 0 {
+		return false
+	}
+	if !r.closed {
+		r.closed = true
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+		if r.stall != nil {
+			r.stall.Stop()
+		}
+		for _, n := range r.nodes {
+			for _, s := range n.subs {
+				s.finish(ErrClosed)
+			}
+		}
+	}
+	r.signal()
+	return true
+}
+
+// evaluating returns the names of the queries that are being evaluated.
+func (r *reactor) evaluating() (names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.evals {
+		if e.n.def != nil {
+			names = append(names, e.n.def.name)
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names)))
+}
+
+// shared returns the outcome of a live query's node at the newest commit; nil if
+// there is no such node.
+func (r *reactor) shared(ctx context.Context, key string) (*outcome, error) {
+	if r.inbox.active.Load() == 0 {
+		return nil, nil
+	}
+	r.mu.Lock()
+	n := r.nodes[key]
+	if n == nil || !n.wantedLocked() {
+		r.mu.Unlock()
+		return nil, nil
+	}
+	n.asks++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		n.asks--
+		r.releaseLocked(n)
+	}()
+	return r.current(ctx, n)
+}
