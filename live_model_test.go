@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -820,7 +821,10 @@ func (m *liveModel) writeOf(b *liveBucket) (string, func(ctx context.Context, h 
 		return fmt.Sprintf("delete %#v", key), func(ctx context.Context, h *store.Bucket) error { return h.Delete(ctx, key) }
 	case 16, 17:
 		filters, in := b.filters(), b.some(true)
-		return fmt.Sprintf("update where %v: %v", filters, in), func(ctx context.Context, h *store.Bucket) error { _, err := h.UpdateMany(ctx, in, filters...); return err }
+		return fmt.Sprintf("update where %v: %v", filters, in), func(ctx context.Context, h *store.Bucket) error {
+			_, err := h.UpdateMany(ctx, in, filters...)
+			return err
+		}
 	case 18:
 		filters := b.filters()
 		return fmt.Sprintf("delete where %v", filters), func(ctx context.Context, h *store.Bucket) error { _, err := h.DeleteMany(ctx, filters...); return err }
@@ -1217,4 +1221,81 @@ func (m *liveModel) events(s *liveSub) {
 		}
 	}
 	s.events = s.events[:0]
+}
+
+// ---- what was found
+
+// A value that a function has read of another one and that changes without a
+// commit, because a bucket is dropped or defined, or because time has passed, is
+// read again, although both were evaluated at the same commit.
+func TestLiveChildChangesWithoutCommit(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, store.Options{})
+	_, err := s.DefineBucket(ctx, "b", store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.Int}}})
+	require.NoError(t, err)
+	child, err := store.DefineQuery(s, "child", func(q *store.QueryCtx, _ struct{}) (string, error) {
+		if _, err := q.Bucket("b"); err != nil {
+			return "dropped", nil
+		}
+		return "there", nil
+	})
+	require.NoError(t, err)
+	parent, err := store.DefineQuery(s, "parent", func(q *store.QueryCtx, _ struct{}) (string, error) { return child.RunIn(q, struct{}{}) })
+	require.NoError(t, err)
+	sub, err := parent.Subscribe(ctx, struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, "there", sub.Current().Result)
+	require.NoError(t, s.DropBucket(ctx, "b"))
+	require.NoError(t, s.Settle(ctx))
+	require.Equal(t, "dropped", sub.Current().Result)
+}
+
+// The same with the time.
+func TestLiveChildReadsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		s := openStore(t, store.Options{TTLInterval: -1})
+		child, err := store.DefineQuery(s, "child", func(q *store.QueryCtx, _ struct{}) (int64, error) { return q.Now(time.Minute).Unix(), nil })
+		require.NoError(t, err)
+		parent, err := store.DefineQuery(s, "parent", func(q *store.QueryCtx, _ struct{}) (int64, error) { return child.RunIn(q, struct{}{}) })
+		require.NoError(t, err)
+		sub, err := parent.Subscribe(ctx, struct{}{})
+		require.NoError(t, err)
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		require.NoError(t, s.Settle(ctx))
+		require.Equal(t, time.Now().Truncate(time.Minute).Unix(), sub.Current().Result)
+	})
+}
+
+// A function gets the same error, or panic, of a nested one whether it is live or
+// called at a snapshot.
+func TestLiveNestedFailureIsTheSame(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, store.Options{})
+	child, err := store.DefineQuery(s, "child", func(_ *store.QueryCtx, panics bool) (string, error) {
+		if panics {
+			panic("no")
+		}
+		return "", errors.New("no")
+	})
+	require.NoError(t, err)
+	parent, err := store.DefineQuery(s, "parent", func(q *store.QueryCtx, panics bool) (string, error) {
+		_, err := child.RunIn(q, panics)
+		var pe *store.PanicError
+		if errors.As(err, &pe) {
+			return "it panicked", nil
+		}
+		return err.Error(), nil
+	})
+	require.NoError(t, err)
+	for _, panics := range []bool{false, true} {
+		sub, err := parent.Subscribe(ctx, panics)
+		require.NoError(t, err)
+		snap := s.Snapshot()
+		got, err := parent.RunIn(snap, panics)
+		snap.Close()
+		require.NoError(t, err)
+		require.Equal(t, sub.Current().Result, got)
+	}
 }

@@ -60,6 +60,7 @@ func TestEnemyTimeGrandchildWhileLingering(t *testing.T) {
 		a := defineFoe(t, st, "a", func(q *store.QueryCtx, _ none) (time.Time, error) {
 			if runs.Add(1) > 1000 {
 				<-release
+				return time.Time{}, errors.New("called again and again")
 			}
 			return b.RunIn(q, none{})
 		})

@@ -62,8 +62,7 @@ type replacing struct {
 
 func (x *replacing) read(b *bucket, key Key, dep *dependency) {
 	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep) {
-		x.old[x.kept].dep = dep
-		x.kept++
+		x.kept++ // with its own dependency: the new one, and the query that it is of, are garbage
 		return
 	}
 	ws := x.r.watched[b]

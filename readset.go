@@ -231,10 +231,11 @@ func (x *exec) stop(v *table.Version) {
 	})
 }
 
-// asWide reports whether a dependency is looked for where another one is: it has
-// the same conditions and the same bounds.
-func (d *dependency) asWide(o *dependency) bool {
-	return d.plan.asks(o.plan) && samePlace(d.after, o.after) && samePlace(d.from, o.from) && samePlace(d.until, o.until)
+// same reports whether the same changes overlap a dependency and another one: they
+// have the same conditions, bounds and fields. It may say no where that is so.
+func (d *dependency) same(o *dependency) bool {
+	return d.ordered == o.ordered && d.values == o.values && (d.fields == nil) == (o.fields == nil) &&
+		slices.Equal(d.fields, o.fields) && d.plan.asks(o.plan) && samePlace(d.after, o.after) && samePlace(d.from, o.from) && samePlace(d.until, o.until)
 }
 
 func samePlace(a, b *place) bool {

@@ -28,9 +28,9 @@ func (w *watch) concerns(c *change) bool {
 	return w.dep.overlaps(c)
 }
 
-// covers reports whether a watch stands where another read is looked for.
+// covers reports whether a watch stands for another read as well.
 func (w *watch) covers(b *bucket, key Key, dep *dependency) bool {
-	return w.b == b && w.key == key && (w.dep == nil) == (dep == nil) && (dep == nil || w.dep.asWide(dep))
+	return w.b == b && w.key == key && (w.dep == nil) == (dep == nil) && (dep == nil || w.dep.same(dep))
 }
 
 // anchor is where a change is looked for: the values of the fields that a read
