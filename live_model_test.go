@@ -202,11 +202,17 @@ func (m *liveModel) open(bug int) {
 	}
 }
 
+// The defects that can be planted; 0 is none.
+const (
+	plantLostUpdate = iota + 1
+	plantMissedRange
+)
+
 func plantLive(s *store.Store, bug int) {
 	switch bug {
-	case 1:
+	case plantLostUpdate:
 		store.PlantBug(s, store.BugLostUpdate)
-	case 2:
+	case plantMissedRange:
 		store.PlantBug(s, store.BugMissedRange)
 	}
 }
@@ -1221,6 +1227,635 @@ func (m *liveModel) events(s *liveSub) {
 		}
 	}
 	s.events = s.events[:0]
+}
+
+// ---- what must not be evaluated
+
+// liveItems is a bucket of 30 records, number i with n and rank 10*i, in group
+// "a" if i is odd, else "b"; and one beside it.
+type liveItems struct {
+	t        *testing.T
+	s        *store.Store
+	b, other *store.Bucket
+}
+
+func newLiveItems(t *testing.T, ordered, indexed bool) *liveItems {
+	x := &liveItems{t: t, s: openStore(t, store.Options{})}
+	d := store.Definition{Key: "id", Ordered: ordered, Schema: store.Schema{
+		"id": {Type: store.Int}, "n": {Type: store.Int}, "rank": {Type: store.Float}, "group": {Type: store.String},
+		"note": {Type: store.String}, "o": {Type: store.Object},
+	}}
+	if indexed {
+		d.Indexes = []store.Index{{"n"}, {"rank"}, {"group"}, {"group", "n"}}
+	}
+	var err error
+	x.b, err = x.s.DefineBucket(t.Context(), "items", d)
+	require.NoError(t, err)
+	x.other, err = x.s.DefineBucket(t.Context(), "other", d)
+	require.NoError(t, err)
+	for i := 1; i <= 30; i++ {
+		x.insert(i, 10*i, string(rune('b'-i%2)))
+	}
+	return x
+}
+
+func (x *liveItems) insert(id, n int, group string) {
+	x.t.Helper()
+	_, err := x.b.Insert(x.t.Context(), store.Fields{"id": id, "n": n, "rank": n, "group": group, "o": map[string]any{"p": group}})
+	require.NoError(x.t, err)
+}
+
+func (x *liveItems) set(id int, field string, v any) {
+	x.t.Helper()
+	_, err := x.b.Update(x.t.Context(), id, store.Fields{field: v})
+	require.NoError(x.t, err)
+}
+
+func (x *liveItems) remove(id int) {
+	x.t.Helper()
+	require.NoError(x.t, x.b.Delete(x.t.Context(), id))
+}
+
+// both makes changes in one transaction.
+func (x *liveItems) both(fn func(b *store.Bucket) error) {
+	x.t.Helper()
+	require.NoError(x.t, x.s.Transaction(x.t.Context(), func(tx *store.Tx) error { return fn(x.b.In(tx)) }))
+}
+
+// exchange gives two records each other's value of a field, in one transaction.
+func (x *liveItems) exchange(a, b int, field string) {
+	x.t.Helper()
+	x.both(func(h *store.Bucket) error {
+		ra, _ := h.Get(a)
+		rb, _ := h.Get(b)
+		_, err := h.Update(x.t.Context(), a, store.Fields{field: rb.Get(field)})
+		if err == nil {
+			_, err = h.Update(x.t.Context(), b, store.Fields{field: ra.Get(field)})
+		}
+		return err
+	})
+}
+
+// liveQuiet is a function, writes that must not call it again, and one that must.
+type liveQuiet struct {
+	name  string
+	read  func(b *store.Bucket) (any, error)
+	quiet func(x *liveItems)
+	loud  func(x *liveItems)
+}
+
+func liveQueryAll(of func(b *store.Bucket) *store.Query[store.Record]) func(b *store.Bucket) (any, error) {
+	return func(b *store.Bucket) (any, error) { return liveResult(of(b).All()) }
+}
+
+// quietBehindTen are writes behind the first ten by n, by rank and by insertion.
+func quietBehindTen(x *liveItems) {
+	x.set(11, "note", "eleventh")
+	x.remove(11)
+	x.insert(99, 105, "a")
+	x.set(99, "n", 115)
+	x.set(99, "rank", 1000)
+	x.remove(30)
+	x.set(12, "note", "now the eleventh")
+	x.set(12, "n", 500)
+}
+
+// quietBeforeTen are writes outside of the last ten by n, by rank and by insertion.
+func quietBeforeTen(x *liveItems) {
+	x.set(20, "note", "eleventh from the end")
+	x.remove(20)
+	x.set(19, "n", 5)
+	x.set(19, "rank", -1.5)
+	x.remove(1)
+}
+
+var liveQuiets = []liveQuiet{
+	{
+		"Get", func(b *store.Bucket) (any, error) { r, ok := b.Get(5); return []any{r, ok}, nil },
+		func(x *liveItems) { x.set(6, "n", 1); x.remove(7); x.insert(99, 50, "a") },
+		func(x *liveItems) { x.set(5, "note", "x") },
+	},
+	{
+		"Get of none", func(b *store.Bucket) (any, error) { r, ok := b.Get(50); return []any{r, ok}, nil },
+		func(x *liveItems) { x.insert(51, 50, "a"); x.remove(51) },
+		func(x *liveItems) { x.insert(50, 50, "a") },
+	},
+	{
+		"equality", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.Where(store.Eq("group", "a")) }),
+		func(x *liveItems) {
+			x.set(2, "note", "x")
+			x.insert(98, 1, "b")
+			x.insert(99, 1, "c")
+			x.remove(4)
+			x.set(6, "group", "c")
+		},
+		func(x *liveItems) { x.set(8, "group", "a") },
+	},
+	{
+		"equality behind a path", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.Where(store.Eq("o.p", "a")) }),
+		func(x *liveItems) { x.set(2, "note", "x"); x.insert(98, 1, "b"); x.remove(4) },
+		func(x *liveItems) { x.set(8, "o", map[string]any{"p": "a"}) },
+	},
+	{
+		"one of several", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.Where(store.In("n", 50, 70, 1000)) }),
+		func(x *liveItems) { x.set(6, "note", "x"); x.insert(98, 60, "b"); x.remove(8); x.set(9, "n", 71) },
+		func(x *liveItems) { x.insert(99, 1000, "b") },
+	},
+	{
+		"one or another", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] {
+			return b.Where(store.Or(store.Eq("n", 50), store.Gt("rank", 280)))
+		}),
+		func(x *liveItems) { x.set(6, "note", "x"); x.insert(98, 60, "b"); x.remove(28); x.set(9, "rank", 280) },
+		func(x *liveItems) { x.set(10, "rank", 281) },
+	},
+	{
+		"range", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.Where(store.Between("n", 50, 100)) }),
+		func(x *liveItems) {
+			x.insert(98, 49, "a")
+			x.insert(99, 101, "a")
+			x.set(98, "n", 102)
+			x.set(20, "note", "x")
+			x.remove(21)
+		},
+		func(x *liveItems) { x.set(98, "n", 100) },
+	},
+	{
+		"range of another type", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] {
+			return b.Where(store.Gt("rank", 50), store.Lte("rank", 99.5))
+		}),
+		func(x *liveItems) { x.insert(98, 50, "a"); x.insert(99, 100, "a"); x.set(5, "note", "x"); x.remove(21) },
+		func(x *liveItems) { x.set(98, "rank", 50.25) },
+	},
+	{
+		"equality and range", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] {
+			return b.Where(store.Eq("group", "a"), store.Gte("n", 250)).OrderBy(store.Desc("n"))
+		}),
+		func(x *liveItems) {
+			x.set(26, "note", "x")
+			x.insert(98, 249, "a")
+			x.insert(99, 1000, "b")
+			x.remove(3)
+		},
+		func(x *liveItems) { x.insert(97, 250, "a") },
+	},
+	{
+		"prefix", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.Where(store.HasPrefix("note", "x")) }),
+		func(x *liveItems) { x.set(1, "note", "w"); x.set(2, "note", "y"); x.set(1, "note", ""); x.remove(2) },
+		func(x *liveItems) { x.set(3, "note", "xy") },
+	},
+	{
+		"first ten by n", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.OrderBy(store.Asc("n")).Limit(10) }),
+		quietBehindTen, func(x *liveItems) { x.insert(97, 95, "a") },
+	},
+	{
+		"first ten by rank, of a group", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] {
+			return b.Where(store.Eq("group", "a")).OrderBy(store.Asc("rank")).Limit(5)
+		}),
+		quietBehindTen, func(x *liveItems) { x.set(10, "group", "a"); x.set(10, "rank", 5) },
+	},
+	{
+		"first ten of the bucket", func(b *store.Bucket) (any, error) { return liveResult(b.First(10)) },
+		quietBehindTen, func(x *liveItems) { x.remove(10) },
+	},
+	{
+		"ten without an order", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.Where().Limit(10) }),
+		quietBehindTen, func(x *liveItems) { x.set(10, "note", "x") },
+	},
+	{
+		"all until the tenth", func(b *store.Bucket) (any, error) {
+			var out []store.Record
+			for r := range b.All() {
+				if out = append(out, r); len(out) == 10 {
+					break
+				}
+			}
+			return out, nil
+		},
+		quietBehindTen, func(x *liveItems) { x.remove(9) },
+	},
+	{
+		"each until the tenth", func(b *store.Bucket) (any, error) {
+			var out []store.Record
+			err := b.OrderBy(store.Asc("rank")).Each(func(r *store.Record) bool { out = append(out, *r); return len(out) < 10 })
+			return out, err
+		},
+		quietBehindTen, func(x *liveItems) { x.set(25, "rank", 99) },
+	},
+	{
+		"first page", func(b *store.Bucket) (any, error) {
+			page, err := b.OrderBy(store.Asc("n")).Page(9, "") // and a look at the next one
+			return []any{page.Records, page.HasMore}, err
+		},
+		quietBehindTen, func(x *liveItems) { x.insert(97, 1, "a") },
+	},
+	{
+		"last ten by n", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.OrderBy(store.Desc("n")).Limit(10) }),
+		quietBeforeTen, func(x *liveItems) { x.insert(97, 205, "a") },
+	},
+	{
+		"last ten by rank", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.OrderBy(store.Desc("rank")).Limit(10) }),
+		quietBeforeTen, func(x *liveItems) { x.set(25, "rank", 1) },
+	},
+	{
+		"last ten of the bucket", func(b *store.Bucket) (any, error) { return liveResult(b.Last(10)) },
+		quietBeforeTen, func(x *liveItems) { x.insert(97, 1, "a") },
+	},
+	{
+		"second page", func(b *store.Bucket) (any, error) {
+			q := b.OrderBy(store.Asc("n")).Select("group")
+			page, err := q.Page(5, "")
+			if err == nil {
+				page, err = q.Page(4, page.Next)
+			}
+			return []any{page.Records, page.HasMore}, err
+		},
+		quietBehindTen, func(x *liveItems) { x.set(8, "group", "c") },
+	},
+	{
+		"behind a key", func(b *store.Bucket) (any, error) {
+			page, err := b.Paginate(store.PageOptions{After: 20, Limit: 4})
+			return []any{page.Records, page.HasMore}, err
+		},
+		func(x *liveItems) {
+			x.remove(19)
+			x.set(1, "note", "x")
+			x.set(26, "note", "x")
+			x.remove(26)
+			x.insert(99, 1, "a")
+		},
+		func(x *liveItems) { x.remove(24) },
+	},
+	{
+		"Select", liveQueryAll(func(b *store.Bucket) *store.Query[store.Record] { return b.Where(store.Lt("n", 100)).Select("group") }),
+		func(x *liveItems) { x.set(3, "note", "x"); x.set(4, "rank", 4); x.set(5, "o", nil) },
+		func(x *liveItems) { x.set(5, "group", "b") },
+	},
+	{
+		"Sum", func(b *store.Bucket) (any, error) { return liveResult(b.Sum("n")) },
+		func(x *liveItems) {
+			x.set(3, "note", "x")
+			x.set(4, "rank", 4)
+			x.exchange(5, 6, "n")
+			x.insert(99, 0, "a")
+		},
+		func(x *liveItems) { x.set(5, "n", 1) },
+	},
+	{
+		"Count", func(b *store.Bucket) (any, error) { return liveResult(b.Count(store.Eq("group", "a"))) },
+		func(x *liveItems) {
+			x.exchange(5, 6, "group")
+			x.both(func(h *store.Bucket) error {
+				if err := h.Delete(x.t.Context(), 7); err != nil {
+					return err
+				}
+				_, err := h.Insert(x.t.Context(), store.Fields{"id": 99, "group": "a"})
+				return err
+			})
+			x.set(7+2, "note", "x")
+			x.insert(98, 1, "b")
+		},
+		func(x *liveItems) { x.insert(97, 1, "a") },
+	},
+	{
+		"Count of a range", func(b *store.Bucket) (any, error) {
+			return liveResult(b.Where(store.Between("n", 50, 100)).Count())
+		},
+		func(x *liveItems) { x.exchange(5, 20, "n"); x.set(6, "n", 61); x.remove(21) },
+		func(x *liveItems) { x.remove(7) },
+	},
+	{
+		"Exists", func(b *store.Bucket) (any, error) { return liveResult(b.Where(store.Eq("group", "a")).Exists()) },
+		func(x *liveItems) { x.remove(1); x.remove(3); x.insert(99, 1, "a"); x.set(5, "note", "x") },
+		func(x *liveItems) {
+			_, err := x.b.UpdateMany(x.t.Context(), store.Fields{"group": "b"})
+			require.NoError(x.t, err)
+		},
+	},
+	{
+		"Min and Max", func(b *store.Bucket) (any, error) {
+			least, _, err := b.Min("n")
+			most, _, other := b.Where(store.Eq("group", "a")).Max("rank")
+			return []any{least, most}, errors.Join(err, other)
+		},
+		func(x *liveItems) { x.set(5, "n", 11); x.remove(7); x.set(2, "rank", 1e9); x.exchange(1, 2, "n") },
+		func(x *liveItems) { x.remove(29) },
+	},
+	{
+		"CountDistinct", func(b *store.Bucket) (any, error) { return liveResult(b.Where().CountDistinct("group")) },
+		func(x *liveItems) { x.set(1, "group", "b"); x.remove(3); x.insert(99, 1, "a"); x.set(2, "n", 3) },
+		func(x *liveItems) { x.set(1, "group", "c") },
+	},
+	{
+		"groups", func(b *store.Bucket) (any, error) { return liveResult(b.GroupBy("group").Count()) },
+		func(x *liveItems) { x.exchange(5, 6, "group"); x.set(1, "n", 2) },
+		func(x *liveItems) { x.set(1, "group", "b") },
+	},
+	{
+		"sums of groups", func(b *store.Bucket) (any, error) { return liveResult(b.Where().GroupBy("group").Sum("n")) },
+		func(x *liveItems) { x.exchange(5, 7, "n"); x.set(1, "rank", 2) },
+		func(x *liveItems) { x.set(1, "n", 2) },
+	},
+}
+
+// TestLiveReadsNothingElse: what does not concern the reads of a function does not
+// call it again.
+func TestLiveReadsNothingElse(t *testing.T) {
+	ctx := t.Context()
+	for _, c := range liveQuiets {
+		for way := range 4 {
+			t.Run(fmt.Sprintf("%s/ordered=%v,indexed=%v", c.name, way&1 > 0, way&2 > 0), func(t *testing.T) {
+				x := newLiveItems(t, way&1 > 0, way&2 > 0)
+				var calls atomic.Int64
+				q, err := store.DefineQuery(x.s, "q", func(q *store.QueryCtx, _ struct{}) (any, error) {
+					calls.Add(1)
+					return c.read(x.b.In(q))
+				})
+				require.NoError(t, err)
+				sub, err := q.Subscribe(ctx, struct{}{})
+				require.NoError(t, err)
+				before := liveShowEvent(sub.Current())
+				settle := func(want int64, after string) {
+					t.Helper()
+					require.NoError(t, x.s.Settle(ctx))
+					state, err := q.Explain(struct{}{})
+					require.NoError(t, err)
+					require.Equal(t, want, calls.Load(), "%s: %s", after, state)
+				}
+				_, err = x.other.Insert(ctx, store.Fields{"id": 5, "n": 50, "rank": 50, "group": "a"})
+				require.NoError(t, err)
+				settle(1, "a write to another bucket")
+				_, err = x.b.Update(ctx, 5, store.Fields{})
+				require.NoError(t, err)
+				settle(1, "a write that changes nothing")
+				c.quiet(x)
+				settle(1, "writes that change nothing that was read")
+				require.Equal(t, before, liveShowEvent(sub.Current()))
+				got, err := q.Run(ctx, struct{}{})
+				require.NoError(t, err)
+				require.Equal(t, before, liveShow(got))
+				settle(1, "Run")
+				c.loud(x)
+				require.NoError(t, x.s.Settle(ctx))
+				require.Greater(t, calls.Load(), int64(1))
+				require.NotEqual(t, before, liveShowEvent(sub.Current()))
+				snap := x.s.Snapshot()
+				defer snap.Close()
+				want, err := q.RunIn(snap, struct{}{})
+				require.NoError(t, err)
+				require.Equal(t, liveShow(want), liveShowEvent(sub.Current()))
+			})
+		}
+	}
+}
+
+// A nested query whose answer stays the same does not call those that asked, and
+// is called once for all of them.
+func TestLiveNestedIsOneValue(t *testing.T) {
+	ctx := t.Context()
+	x := newLiveItems(t, false, true)
+	var inner, outer, top atomic.Int64
+	even, err := store.DefineQuery(x.s, "even", func(q *store.QueryCtx, group string) (bool, error) {
+		inner.Add(1)
+		list, err := x.b.In(q).Where(store.Eq("group", group)).All()
+		return len(list)%2 == 0, err
+	})
+	require.NoError(t, err)
+	said, err := store.DefineQuery(x.s, "said", func(q *store.QueryCtx, n int) (string, error) {
+		outer.Add(1)
+		ok, err := even.RunIn(q, "a")
+		return fmt.Sprint(n, ok), err
+	})
+	require.NoError(t, err)
+	all, err := store.DefineQuery(x.s, "all", func(q *store.QueryCtx, _ struct{}) (string, error) {
+		top.Add(1)
+		v, err := q.Run("said", 1)
+		w, other := said.RunIn(q, 2)
+		return fmt.Sprint(v, w), errors.Join(err, other)
+	})
+	require.NoError(t, err)
+	var subs []*store.Subscription[string]
+	for n := range 3 {
+		sub, err := said.Subscribe(ctx, n)
+		require.NoError(t, err)
+		subs = append(subs, sub)
+	}
+	sub, err := all.Subscribe(ctx, struct{}{})
+	require.NoError(t, err)
+	counts := func() []int64 { return []int64{inner.Load(), outer.Load(), top.Load()} }
+	require.Equal(t, []int64{1, 3, 1}, counts())
+	x.exchange(1, 2, "group")
+	require.NoError(t, x.s.Settle(ctx))
+	require.Equal(t, []int64{2, 3, 1}, counts())
+	x.set(4, "group", "a")
+	require.NoError(t, x.s.Settle(ctx))
+	require.Equal(t, int64(3), inner.Load())
+	require.Equal(t, int64(6), outer.Load())
+	require.LessOrEqual(t, top.Load(), int64(3))
+	require.Equal(t, "1true2true", sub.Current().Result)
+	require.Equal(t, "0true", subs[0].Current().Result)
+}
+
+// ---- tests of the test
+
+// A store that does not check an evaluation against the commits beside it has
+// stale results, and one that finds no reads by intervals misses changes. The
+// model must say so.
+func TestLiveModelFindsPlantedBugs(t *testing.T) {
+	for name, bug := range map[string]int{"lost update": plantLostUpdate, "missed range": plantMissedRange} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 20; seed++ {
+				if found, _ := runLiveModel(t, seed, 40, bug); found != "" {
+					require.Contains(t, found, "should")
+					t.Logf("found with seed %d", seed)
+					return
+				}
+			}
+			t.Fatal("the model has not found it")
+		})
+	}
+}
+
+// liveStorm has writers change records that slow functions read, and reports
+// whether a result was stale when all had settled.
+func liveStorm(t *testing.T, bug, rounds int) (stale bool) {
+	ctx := t.Context()
+	s := openStore(t, store.Options{})
+	plantLive(s, bug)
+	b, err := s.DefineBucket(ctx, "b", store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.Int}, "n": {Type: store.Int}}, Indexes: []store.Index{{"n"}}})
+	require.NoError(t, err)
+	read := func(q *store.QueryCtx, n int) ([]store.Record, error) {
+		list, err := b.In(q).Where(store.Gte("n", n)).All()
+		for range 20 {
+			runtime.Gosched() // others commit before this is over
+		}
+		if rec, ok := b.In(q).Get(n); ok {
+			list = append(list, rec)
+		}
+		return list, err
+	}
+	q, err := store.DefineQuery(s, "q", read)
+	require.NoError(t, err)
+	var subs []*store.Subscription[[]store.Record]
+	for n := range 4 {
+		sub, err := q.Subscribe(ctx, n)
+		require.NoError(t, err)
+		subs = append(subs, sub)
+	}
+	for round := range rounds {
+		var wg sync.WaitGroup
+		for w := range 2 {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for i := range 20 {
+					_, _ = b.Upsert(ctx, store.Fields{"id": w*3 + i%3, "n": round + i})
+					runtime.Gosched()
+				}
+			}()
+		}
+		wg.Wait()
+		require.NoError(t, s.Settle(ctx))
+		snap := s.Snapshot()
+		for n, sub := range subs {
+			want, err := q.RunIn(snap, n)
+			require.NoError(t, err)
+			stale = stale || liveShow(want) != liveShow(sub.Current().Result)
+		}
+		if snap.Close(); stale {
+			return true
+		}
+	}
+	return false
+}
+
+func TestLiveStorm(t *testing.T) {
+	require.False(t, liveStorm(t, 0, 40))
+	require.True(t, liveStorm(t, plantLostUpdate, 1000), "the lost update was not found")
+}
+
+// ---- an invariant over two buckets
+
+// Whatever an event shows of two buckets is of one commit: transfers between them
+// leave the total as it is.
+func TestLiveTransfers(t *testing.T) {
+	ctx := t.Context()
+	s := openStore(t, store.Options{})
+	const accounts, balance, transfers = 8, 100, 150
+	def := store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.Int}, "n": {Type: store.Int}}, Indexes: []store.Index{{"n"}}}
+	var bs [2]*store.Bucket
+	for i := range bs {
+		var err error
+		bs[i], err = s.DefineBucket(ctx, fmt.Sprint("b", i), def)
+		require.NoError(t, err)
+		for id := range accounts {
+			_, err := bs[i].Insert(ctx, store.Fields{"id": id, "n": balance})
+			require.NoError(t, err)
+		}
+	}
+	ways := map[string]func(q *store.QueryCtx, b *store.Bucket) (int64, error){
+		"sums": func(q *store.QueryCtx, b *store.Bucket) (int64, error) { return b.In(q).Where().SumInt("n") },
+		"keys": func(q *store.QueryCtx, b *store.Bucket) (sum int64, err error) {
+			for id := range accounts {
+				rec, _ := b.In(q).Get(id)
+				sum += rec.Get("n").(int64)
+			}
+			return sum, nil
+		},
+		"records": func(q *store.QueryCtx, b *store.Bucket) (sum int64, err error) {
+			for rec := range b.In(q).All() {
+				sum += rec.Get("n").(int64)
+				runtime.Gosched()
+			}
+			return sum, nil
+		},
+		"order": func(q *store.QueryCtx, b *store.Bucket) (sum int64, err error) {
+			list, err := b.In(q).OrderBy(store.Desc("n")).Limit(accounts).All()
+			for _, rec := range list {
+				sum += rec.Get("n").(int64)
+			}
+			return sum, err
+		},
+		"nested": func(q *store.QueryCtx, b *store.Bucket) (int64, error) {
+			v, err := q.Run("half", b.Name())
+			sum, _ := v.(int64)
+			return sum, err
+		},
+	}
+	_, err := store.DefineQuery(s, "half", func(q *store.QueryCtx, name string) (int64, error) {
+		b, err := q.Bucket(name)
+		if err != nil {
+			return 0, err
+		}
+		return b.Where().SumInt("n")
+	})
+	require.NoError(t, err)
+	// The halves are there so that each transfer is news.
+	type halves struct{ A, B int64 }
+	q, err := store.DefineQuery(s, "total", func(q *store.QueryCtx, way string) (h halves, err error) {
+		if h.A, err = ways[way](q, bs[0]); err == nil {
+			h.B, err = ways[way](q, bs[1])
+		}
+		return h, err
+	})
+	require.NoError(t, err)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	var readers, writers sync.WaitGroup
+	var events atomic.Int64
+	for way := range ways {
+		sub, err := q.Subscribe(ctx, way)
+		require.NoError(t, err)
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			for ev, err := sub.Next(reading); err == nil; ev, err = sub.Next(reading) {
+				events.Add(1)
+				if sum := ev.Result.A + ev.Result.B; ev.Err != nil || sum != 2*accounts*balance {
+					t.Errorf("%s: the total at %d is %d (%v)", way, ev.Seq, sum, ev.Err)
+				}
+			}
+		}()
+	}
+	for w := range 3 {
+		writers.Add(1)
+		go func() {
+			defer writers.Done()
+			r := rand.New(rand.NewPCG(uint64(w), 6))
+			for range transfers {
+				from := r.IntN(2)
+				err := s.Transaction(ctx, func(tx *store.Tx) error {
+					return liveTransfer(ctx, bs[from].In(tx), bs[1-from].In(tx), r.IntN(accounts), r.IntN(accounts), r.Int64N(9)+1)
+				})
+				var ce *store.ConflictError
+				if err != nil && !errors.As(err, &ce) {
+					t.Error(err)
+				}
+			}
+		}()
+	}
+	writers.Wait()
+	require.NoError(t, s.Settle(ctx))
+	stop()
+	readers.Wait()
+	require.Greater(t, events.Load(), int64(len(ways)))
+	for way := range ways {
+		h, err := q.Run(ctx, way)
+		require.NoError(t, err)
+		require.Equal(t, int64(2*accounts*balance), h.A+h.B)
+	}
+}
+
+func liveTransfer(ctx context.Context, from, to *store.Bucket, a, b int, n int64) error {
+	for i, x := range []struct {
+		h  *store.Bucket
+		id int
+	}{{from, a}, {to, b}} {
+		rec, _ := x.h.Get(x.id)
+		if _, err := x.h.Update(ctx, x.id, store.Fields{"n": rec.Get("n").(int64) + n*int64(2*i-1)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ---- what was found

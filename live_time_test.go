@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -76,15 +75,21 @@ func TestEnemyTimeGrandchildWhileLingering(t *testing.T) {
 	})
 }
 
-// The timer goes on after all that it had been set for is gone.
+// The timer goes on after it has fired with nothing left to do: the only query
+// that had waited for it does not ask for the time any more.
 func TestEnemyTimeAfterIdleTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, _ := openFoe(t, store.Options{})
-		now := func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil }
-		subscribeFoe(t, defineFoe(t, st, "gone", now), none{})
-		require.NoError(t, st.UndefineQuery("gone"))
+		st, foes := openFoe(t, store.Options{})
+		putFoe(t, foes, "a", 1)
+		subscribeFoe(t, defineFoe(t, st, "at first", func(q *store.QueryCtx, _ none) (time.Time, error) {
+			if _, ok := foes.In(q).Get("a"); ok {
+				return q.Now(time.Minute), nil
+			}
+			return time.Time{}, nil
+		}), none{})
+		require.NoError(t, foes.Delete(bg, "a"))
 		time.Sleep(2 * time.Minute) // the timer fires, and there is nothing to do
-		sub := subscribeFoe(t, defineFoe(t, st, "q", now), none{})
+		sub := subscribeFoe(t, defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil }), none{})
 		first := nextOf(t, sub).Result
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -141,7 +146,8 @@ func TestEnemyTimeStuckWhileOthersSubscribe(t *testing.T) {
 	})
 }
 
-// One function that is stuck for ever does not slow down all others.
+// One function that is stuck for ever does not slow down all others, nor stop
+// them: after it was found to be stuck, one other is evaluated, and then none.
 func TestEnemyTimeStuckDoesNotSlowOthers(t *testing.T) {
 	oneWorker(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -176,4 +182,155 @@ func TestEnemyTimeStuckDoesNotSlowOthers(t *testing.T) {
 	})
 }
 
-var _ context.Context
+// --- What held. ---
+
+// The time is cut for each granularity, and an evaluation comes exactly when the
+// finest of them changes; equal results are not delivered.
+func TestEnemyTimeGranularities(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, _ := openFoe(t, store.Options{})
+		var runs atomic.Int64
+		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) {
+			runs.Add(1)
+			q.Now(10 * time.Second)
+			return q.Now(time.Minute), nil
+		})
+		sub := subscribeFoe(t, q, none{})
+		first := nextOf(t, sub).Result
+		time.Sleep(10*time.Second - time.Nanosecond)
+		synctest.Wait()
+		require.EqualValues(t, 1, runs.Load())
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		require.EqualValues(t, 2, runs.Load())
+		quiet(t, st, sub)
+		time.Sleep(49 * time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 6, runs.Load())
+		quiet(t, st, sub)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 7, runs.Load())
+		require.Equal(t, first.Add(time.Minute), nextOf(t, sub).Result)
+		sub.Close()
+		time.Sleep(time.Hour)
+		require.EqualValues(t, 7, runs.Load(), "nobody subscribes")
+	})
+}
+
+// A clock that jumps, stands still, or has nothing to do with the process's own.
+func TestEnemyTimeJumpingClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var clock atomic.Int64
+		clock.Store(time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC).Unix())
+		st, foes := openFoe(t, store.Options{TTLInterval: -1, Clock: func() time.Time { return time.Unix(clock.Load(), 0) }})
+		var runs atomic.Int64
+		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (int64, error) {
+			runs.Add(1)
+			return q.Now(time.Minute).Unix(), nil
+		})
+		start := clock.Load()
+		sub := subscribeFoe(t, q, none{})
+		require.Equal(t, start, nextOf(t, sub).Result)
+		time.Sleep(time.Hour) // the clock stands still
+		synctest.Wait()
+		require.EqualValues(t, 1, runs.Load())
+		clock.Add(3600) // a worker looks around when something is committed
+		putFoe(t, foes, "a", 1)
+		settleFoe(t, st)
+		require.Equal(t, start+3600, nextOf(t, sub).Result)
+		require.EqualValues(t, 2, runs.Load())
+		clock.Add(-7200)
+		time.Sleep(time.Hour)
+		putFoe(t, foes, "b", 1)
+		settleFoe(t, st)
+		require.LessOrEqual(t, runs.Load(), int64(3))
+		clock.Add(10 * 3600)
+		fresh, err := q.Run(bg, none{})
+		require.NoError(t, err)
+		require.Equal(t, start+8*3600, fresh)
+	})
+}
+
+// After the last subscriber has left, a query lingers for a second: who comes
+// back finds it, and later it is gone. A write meanwhile counts.
+func TestEnemyTimeLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, foes := openFoe(t, store.Options{})
+		var runs atomic.Int64
+		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (int, error) {
+			runs.Add(1)
+			list, err := foes.In(q).Where().All()
+			return len(list), err
+		})
+		visit := func(want, wantRuns int) {
+			t.Helper()
+			sub := subscribeFoe(t, q, none{})
+			defer sub.Close()
+			require.Equal(t, want, nextOf(t, sub).Result)
+			require.EqualValues(t, wantRuns, runs.Load())
+		}
+		visit(0, 1)
+		time.Sleep(900 * time.Millisecond)
+		visit(0, 1)
+		time.Sleep(900 * time.Millisecond)
+		visit(0, 1)
+		putFoe(t, foes, "a", 1)
+		visit(1, 2)
+		putFoe(t, foes, "b", 1)
+		settleFoe(t, st)
+		require.EqualValues(t, 2, runs.Load(), "nobody waits for it")
+		visit(2, 3)
+		time.Sleep(1100 * time.Millisecond)
+		visit(2, 4)
+	})
+}
+
+// Who comes and goes often is no reason to forget a query within the second.
+func TestEnemyTimeLingerChurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, _ := openFoe(t, store.Options{})
+		var runs atomic.Int64
+		q := defineFoe(t, st, "q", func(*store.QueryCtx, none) (int, error) { return int(runs.Add(1)), nil })
+		for range 10_000 {
+			subscribeFoe(t, q, none{}).Close()
+		}
+		require.EqualValues(t, 1, runs.Load(), "evaluations, within one instant")
+	})
+}
+
+// Many functions that wait for something slow at the same time all make progress.
+func TestEnemyTimeTenThousandSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, foes := openFoe(t, store.Options{})
+		gate := make(chan none)
+		var waiting atomic.Int64
+		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ int) (int, error) {
+			r, ok := foes.In(q).Get("a")
+			if ok {
+				waiting.Add(1)
+				<-gate
+			}
+			return r.N, nil
+		})
+		const nodes = 10_000
+		subs := make([]*store.Subscription[int], nodes)
+		for i := range subs {
+			subs[i] = subscribeFoe(t, q, i)
+			nextOf(t, subs[i])
+		}
+		putFoe(t, foes, "a", 7)
+		began := time.Now()
+		for waiting.Load() < nodes && time.Since(began) < 10*time.Second {
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+		}
+		require.EqualValues(t, nodes, waiting.Load(), "under way at the same time")
+		require.Less(t, time.Since(began), time.Second)
+		close(gate)
+		settleFoe(t, st)
+		for _, s := range subs {
+			require.Equal(t, 7, s.Current().Result)
+		}
+	})
+}

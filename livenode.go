@@ -236,7 +236,7 @@ func (r *reactor) tellParentsLocked(n *node, o *outcome) {
 	latest := n.latest.Load()
 	for p, used := range n.parents {
 		switch {
-		case p.running || used == latest || p.seq >= n.seq:
+		case p.running || used == latest || p.seq > n.seq:
 			// Its own evaluation compares when it ends, or has read a later value.
 		case n.same(used, latest):
 			p.uses(n, latest)

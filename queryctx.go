@@ -145,7 +145,7 @@ func (q *QueryCtx) run(def *queryDef, params any) (any, error) {
 	}
 	if q.qc == nil {
 		sub := newQueryCtx(q.ctx, q.scope, q, key, false)
-		return def.call(sub, p)
+		return def.once(sub, p)
 	}
 	o := q.st.live.ask(q, def, p, key)
 	return o.value, o.err
