@@ -229,6 +229,9 @@ func (r *reactor) afterLocked(e *evaluation) {
 	r.evals = remove(r.evals, e)
 	r.trimLocked()
 	r.progressLocked()
+	if len(r.queue) > 0 { // this may be no worker
+		r.signal()
+	}
 }
 
 // tellParentsLocked makes those dirty that have read another value.

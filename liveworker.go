@@ -192,7 +192,7 @@ func (r *reactor) pendingLocked(seq uint64) bool {
 		}
 	}
 	for _, e := range r.evals {
-		if e.since <= seq {
+		if e.since <= seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
 			return true
 		}
 	}

@@ -140,12 +140,14 @@ func (r *reactor) enter(s *subscriber) error {
 	r.subscribers++
 	if n.dirty && !n.running && !n.queued { // what nobody was waiting for
 		r.dirtyLocked(n, n.since)
-		r.signal()
 	}
 	for _, c := range n.good.children {
 		if c.n.dirty {
 			r.dirtyLocked(c.n, c.n.since)
 		}
+	}
+	if len(r.queue) > 0 {
+		r.signal()
 	}
 	return nil
 }

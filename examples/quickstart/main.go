@@ -80,7 +80,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer stop()
 
-	for _, step := range []func() error{d.define, d.load, d.lookUp, d.query, d.write, d.transact, d.views, d.snapshot} {
+	for _, step := range []func() error{d.define, d.load, d.lookUp, d.query, d.write, d.transact, d.views, d.snapshot, d.live} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -388,6 +388,80 @@ func (d *demo) snapshot() error {
 	)
 }
 
+// live keeps the results of two queries up to date, one that lists people and one
+// that counts with the help of the first.
+func (d *demo) live() error {
+	d.title("live: results that follow the records")
+	type inTeam struct{ Team string }
+	names, err := store.DefineQuery(d.s, "names", func(q *store.QueryCtx, p inTeam) ([]string, error) {
+		var list []string
+		for r, err := range d.people.In(q).Where(store.Eq("team", p.Team)).Select("name").OrderBy(store.Asc("name")).Seq() {
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, r.Get("name").(string))
+		}
+		return list, nil
+	})
+	if err != nil {
+		return err
+	}
+	load, err := store.DefineQuery(d.s, "load", func(q *store.QueryCtx, p inTeam) (float64, error) {
+		team, err := names.RunIn(q, p)
+		if err != nil {
+			return 0, err
+		}
+		open, err := d.tasks.In(q).Count(store.Eq("done", false))
+		return float64(open) / float64(max(len(team), 1)), err
+	})
+	if err != nil {
+		return err
+	}
+
+	// A subscription holds the newest result; OnChange calls a function with each
+	// later one, on a goroutine of its own. Settle waits for both.
+	team := inTeam{"platform"}
+	sub, err := names.Subscribe(d.ctx, team)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	stop, err := load.OnChange(d.ctx, team, func(load float64) { d.print("   %.2f open tasks for each of them", load) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	// What happened, and whether there is a new list: the function is called again
+	// only for a commit that changes what it has read.
+	show := func(what string, err error) error {
+		if err = errors.Join(err, d.s.Settle(d.ctx)); err != nil {
+			return err
+		}
+		state, err := names.Explain(team)
+		d.print("%s: %s, evaluated %d times", what, strings.Join(sub.Current().Result, ", "), state.Evaluations)
+		return err
+	}
+	first, err := sub.Next(d.ctx)
+	if err != nil {
+		return err
+	}
+	d.print("at commit %d: %s", first.Seq, strings.Join(first.Result, ", "))
+	_, err = d.people.UpdateMany(d.ctx, store.Fields{"team": "platform"}, store.Eq("email", "hanna.lindqvist@example.org"))
+	if err := show("Hanna joins", err); err != nil {
+		return err
+	}
+	_, err = d.tasks.InsertMany(d.ctx, []Task{
+		{Title: "Move the servers", Owner: "hanna.lindqvist@example.org"},
+		{Title: "Renew the certificates", Owner: "alice.novak@example.com"},
+	})
+	if err := show("two tasks", err); err != nil {
+		return err
+	}
+	_, err = d.people.UpdateMany(d.ctx, store.Fields{"age": 46}, store.Eq("email", "goran.petrovic@example.com"))
+	return show("a birthday", err)
+}
+
 // describe says in a line what an event is about.
 func describe(e store.Event) string {
 	if e.Err != nil { // ErrLagged: the handler was too slow
@@ -423,4 +497,5 @@ func (d *demo) stats() {
 	d.print("store %s: buckets %s", st.Name, strings.Join(st.Buckets.Names, ", "))
 	d.print("%d records, %d indexes, %d commits", st.Records.Total, st.Indexes.Total, st.Commits)
 	d.print("%d subscription, %d commits behind", st.Subscriptions, st.Lag)
+	d.print("%d live queries defined, %d subscribed to", st.Queries.Defined, st.Queries.ActiveSubscriptions)
 }
