@@ -65,7 +65,8 @@
 //     TestPanicInGroup, TestServerDies)
 //  8. Values are safe. Nothing that a caller passes in or gets out shares memory
 //     that can change with the store: records are immutable, all else is
-//     copied. (TestDynamicAliasing, TestTypedAliasing, TestAliasingBesideReaders,
+//     copied. Only the result of a live query is shared, by its subscribers: what
+//     the query function has returned. (TestDynamicAliasing, TestTypedAliasing, TestAliasingBesideReaders,
 //     TestDefinitionIsCopied)
 //  9. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
 //     all of them. (TestCloseDuringEverything, TestCloseWithStuckHandler,

@@ -19,8 +19,9 @@ type LiveState struct {
 	// Evaluations of the function; how many of them came to what was known, and
 	// how many failed.
 	Evaluations, Unchanged, Failures int64
-	// Near is how many changes came close enough to be looked at, without
-	// concerning the query.
+	// Near is how many changes the index led to that, looked at closer, did not
+	// concern the query: a condition that no field's value decides, a field that was
+	// not read.
 	Near        int64
 	Subscribers int
 	// Pending is set while a change of what it reads is not evaluated. Behind is

@@ -79,8 +79,9 @@ func (q *QueryCtx) begin(ctx context.Context, s scope, up *QueryCtx, key string,
 	}
 }
 
-// Context is the caller's where the query is run once, else it ends when the
-// store is closed. A function that waits for anything should heed it.
+// Context is the caller's under Run and RunQuery. Under RunIn, in a snapshot or a
+// transaction, it never ends; in a live query it ends when a Close of the store
+// has run out of time. A function that waits for anything should heed it.
 func (q *QueryCtx) Context() context.Context { return q.ctx }
 
 // Seq is the commit whose state the function reads.
@@ -104,7 +105,9 @@ func (q *QueryCtx) Bucket(name string) (*Bucket, error) {
 
 // Now returns the store's time, cut to a multiple of the granularity, which is at
 // least a millisecond. It stays the same throughout an evaluation. A live query
-// is evaluated again when it changes.
+// is evaluated again when it changes. With an Options.Clock that does not go with
+// real time, that is seen at the next commit or Settle, or after the granularity
+// in real time.
 func (q *QueryCtx) Now(granularity time.Duration) time.Time {
 	granularity = max(granularity, time.Millisecond)
 	q.mu.Lock()
@@ -119,9 +122,9 @@ func (q *QueryCtx) Now(granularity time.Duration) time.Time {
 	return t
 }
 
-// Run asks another query, by name, at the state that the function reads. A live
-// query is evaluated again only if the answer changes. Errors: as
-// [Store.RunQuery]; ErrQueryCycle.
+// Run asks another query, by name, at the state that the function reads; with its
+// types, [ReactiveQuery.RunIn] does. A live query is evaluated again only if the
+// answer changes. Errors: as [Store.RunQuery]; ErrQueryCycle.
 func (q *QueryCtx) Run(name string, params any) (any, error) {
 	def, err := q.st.queries.find(name)
 	if err != nil {

@@ -492,7 +492,8 @@ func (b *bucket) sizeOf(v *table.Version) int {
 // Settle waits until every consequence of every commit before the call has been
 // delivered: the handlers of events have handled them, the live queries that they
 // concern are evaluated, and their callbacks called; and likewise for what those
-// handlers and callbacks have committed. Where others go on writing what handlers
+// handlers and callbacks have committed, and for queries whose time has come by
+// the store's clock. Where others go on writing what handlers
 // and callbacks react to, it may wait until ctx ends. A handler or a callback
 // that calls it waits for itself.
 func (st *Store) Settle(ctx context.Context) error {

@@ -30,8 +30,9 @@ type QueryEvent[R any] struct {
 // Close, with the query's definition, or with the store.
 type Subscription[R any] struct{ s *subscriber }
 
-// Next waits for the next event. Errors: the context's; ErrUnsubscribed;
-// ErrQueryNotDefined and ErrClosed, after the last event.
+// Next waits for the next event. Errors: the context's; and, when the subscription
+// has ended, why: ErrUnsubscribed, ErrQueryNotDefined, the error of its own
+// context, or, after the last event, ErrClosed.
 func (s *Subscription[R]) Next(ctx context.Context) (QueryEvent[R], error) {
 	o, err := s.s.next(ctx)
 	if err != nil {
@@ -40,7 +41,15 @@ func (s *Subscription[R]) Next(ctx context.Context) (QueryEvent[R], error) {
 	return eventOf[R](o), nil
 }
 
-// Events iterates over the events until the subscription ends.
+// Err returns why the subscription has ended, nil as long as it has not; see Next.
+func (s *Subscription[R]) Err() error {
+	if why := s.s.ended.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// Events iterates over the events until the subscription ends; Err then says why.
 func (s *Subscription[R]) Events() iter.Seq[QueryEvent[R]] {
 	return func(yield func(QueryEvent[R]) bool) {
 		for {
