@@ -225,7 +225,6 @@ type liveBucket struct {
 	*qmodel
 	keys  []any
 	where func(r store.Reader) liveTyped
-	spare map[string]int
 }
 
 // liveTyped is the typed handle, read as the dynamic one.

@@ -44,6 +44,7 @@ type node struct {
 	failed   registration       // of the last one, if it failed
 	ended    chan struct{}      // closed when the running evaluation ends; nil: nobody waits
 	expires  time.Time          // nobody needs it: when it is dropped
+	lingers  time.Time          // when that is looked at; zero: not at all
 	due      time.Time          // when it is dirty by the passing of time
 	duePlace int                // in the reactor's heap, from 1; 0: not in it
 	first    *reads             // of a part that is not registered yet
@@ -93,14 +94,36 @@ func (n *node) holdsLocked(seq uint64) bool {
 	if n.latest.Load() == nil || n.gone || (n.dirty || n.running) && n.since <= seq {
 		return false
 	}
-	for _, reg := range [2]*registration{&n.good, &n.failed} {
-		for _, c := range reg.children {
-			if !c.n.holdsLocked(seq) {
-				return false
-			}
+	for _, c := range n.last().children {
+		if !c.n.holdsLocked(seq) {
+			return false
 		}
 	}
 	return true
+}
+
+// evaluatedByLocked reports whether the outcome, and what it is made of, was found
+// at a commit or before. Else it may have been another one at that commit, and
+// have come back.
+func (n *node) evaluatedByLocked(seq uint64) bool {
+	if n.seq > seq {
+		return false
+	}
+	for _, c := range n.last().children {
+		if !c.n.evaluatedByLocked(seq) {
+			return false
+		}
+	}
+	return true
+}
+
+// last is what the last evaluation has read; after a failure, what a good one had
+// read before need not be there any more.
+func (n *node) last() *registration {
+	if o := n.latest.Load(); o != nil && o.err != nil {
+		return &n.failed
+	}
+	return &n.good
 }
 
 // wanted reports whether anybody waits for the node's changes.
@@ -127,6 +150,9 @@ type evaluation struct {
 	hold  hold
 	from  uint64 // number of the first commit that was matched after it began
 	since uint64
+	dirty bool // the node was, when it began
+	round int  // of the reactor's, when a worker began it
+	stuck bool // it did not end for a while
 
 	value any
 	err   error
@@ -212,6 +238,7 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 	if since, ok := r.overtakenLocked(e.from, o.seq, n); ok {
 		r.dirtyLocked(n, since)
 	}
+	r.wantLocked(n) // what it reads may have become dirty while nobody wanted it
 	r.tellParentsLocked(n, o)
 	r.releaseLocked(n)
 	if !same {
@@ -268,17 +295,14 @@ func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok b
 	if from < r.keptFrom {
 		return seq + 1, true
 	}
-	now := &n.good // what this evaluation has read; what a good one had read before need not be there
-	if o := n.latest.Load(); o.err != nil {
-		now = &n.failed
-	}
+	now := n.last()
 	for _, w := range now.watches {
 		if w.b.dropped.Load() {
 			return 0, true
 		}
 	}
 	for _, m := range now.names {
-		if b, _ := r.st.find("", m.name); b != m.b {
+		if m.changed(r.st) {
 			return 0, true
 		}
 	}
@@ -325,20 +349,20 @@ func (r *reactor) ask(q *QueryCtx, def *queryDef, params any, key string) *outco
 	seq := q.pin.Seq
 	r.mu.Lock()
 	r.syncLocked(seq)
-	if def.gone {
+	if def.gone.Load() {
 		r.mu.Unlock()
 		return &outcome{err: queryError(def.name, ErrQueryNotDefined)}
 	}
 	n := r.nodeLocked(def, params, key)
 	n.asks++
-	if n.seq <= seq && n.holdsLocked(seq) {
+	if n.evaluatedByLocked(seq) && n.holdsLocked(seq) {
 		o := n.latest.Load()
 		r.mu.Unlock()
-		q.used(n, o)
+		r.usedBy(q, n, o)
 		return o
 	}
 	e := &evaluation{n: n}
-	claimed := !n.running && (n.latest.Load() == nil || n.seq < seq)
+	claimed := !n.running && (n.latest.Load() == nil || n.seq <= seq)
 	if claimed {
 		r.beginLocked(e)
 		e.from = q.from // of the evaluation whose state this is
@@ -348,27 +372,59 @@ func (r *reactor) ask(q *QueryCtx, def *queryDef, params any, key string) *outco
 	return r.nested(e, q, claimed)
 }
 
-// nested evaluates a node within the evaluation of another one. If it is not
-// claimed, as another evaluation of it is under way, its outcome is not kept.
+// nested evaluates a node within the evaluation of another one. Its outcome is
+// not kept if it is not claimed, as another evaluation of it is under way, nor if
+// it depends on who has asked; then what it has read counts as read by who has.
 func (r *reactor) nested(e *evaluation, q *QueryCtx, claimed bool) (o *outcome) {
 	defer func() {
 		if !e.ok {
 			e.err = panicked(recover())
 		}
 		seen := e.q.take()
-		if claimed {
+		if claimed && !e.q.tainted.Load() && !q.done.Load() {
 			o = r.complete(e, seen)
-		} else {
-			o = e.outcome(e.n.latest.Load())
-			r.mu.Lock()
-			r.unaskLocked(seen.children)
-			r.mu.Unlock()
+			r.usedBy(q, e.n, o)
+			return
 		}
-		q.used(e.n, o)
+		o = e.outcome(e.n.latest.Load())
+		late := !q.absorb(&seen)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if claimed {
+			r.abandonLocked(e)
+		}
+		if late {
+			r.unaskLocked(seen.children)
+		}
+		e.n.asks--
+		r.releaseLocked(e.n)
 	}()
 	e.value, e.err = e.n.eval(e.q)
 	e.ok = true
 	return nil
+}
+
+// usedBy notes that an evaluation has used a node's outcome, and lets the node go
+// if that is over.
+func (r *reactor) usedBy(q *QueryCtx, n *node, o *outcome) {
+	if !q.used(n, o) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		n.asks--
+		r.releaseLocked(n)
+	}
+}
+
+// abandonLocked ends an evaluation whose outcome is not kept.
+func (r *reactor) abandonLocked(e *evaluation) {
+	n := e.n
+	n.running = false
+	if since, ok := r.overtakenLocked(e.from, n.seq, n); ok && n.latest.Load() != nil {
+		r.dirtyLocked(n, min(since, e.since))
+	} else if e.dirty {
+		r.dirtyLocked(n, e.since)
+	}
+	r.afterLocked(e)
 }
 
 // evaluatePart evaluates a value that a function reads, for the first time. The

@@ -15,7 +15,7 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 	n.eval = func(q *QueryCtx) (any, error) { return def.call(q, n.params) }
 	r.nodes[key] = n
 	r.inbox.active.Add(1) // before its first snapshot is pinned: see recent.enter
-	if len(r.nodes) == 1 && r.idle == 0 && r.working == 0 && !r.closing {
+	if len(r.nodes) == 1 && r.idle == 0 && len(r.working) == 0 && !r.closing {
 		r.workLocked()
 	}
 	return n
@@ -113,28 +113,22 @@ func (n *node) hasChild(c *node) bool {
 	return slices.ContainsFunc(n.good.children, is) || slices.ContainsFunc(n.failed.children, is)
 }
 
-// releaseLocked lets a node linger that nobody needs any more.
-func (r *reactor) releaseLocked(n *node) {
-	if n.def == nil || n.gone || n.asks > 0 || n.running || len(n.subs) > 0 || len(n.parents) > 0 {
-		return
-	}
-	if r.closing || n.latest.Load() == nil {
-		r.dropLocked(n)
-		return
-	}
-	n.expires = time.Now().Add(linger)
-	r.lingering = append(r.lingering, n)
-	if len(r.lingering) > lingerMost {
-		n := r.lingering[0]
-		r.lingering = slices.Delete(r.lingering, 0, 1)
-		r.dropUnneededLocked(n)
-	}
-	r.armLocked(r.lingering[0].expires)
+// needed reports whether a node must stay.
+func (n *node) needed() bool {
+	return n.gone || n.def == nil || n.asks > 0 || n.running || len(n.subs) > 0 || len(n.parents) > 0
 }
 
-func (r *reactor) dropUnneededLocked(n *node) {
-	if !n.gone && n.asks == 0 && !n.running && len(n.subs) == 0 && len(n.parents) == 0 {
+// releaseLocked lets a node linger that nobody needs any more.
+func (r *reactor) releaseLocked(n *node) {
+	if n.needed() {
+		return
+	}
+	if r.closing || n.latest.Load() == nil || len(r.lingering) >= lingerMost && n.lingers.IsZero() {
 		r.dropLocked(n)
+		return
+	}
+	if n.expires = time.Now().Add(linger); n.lingers.IsZero() {
+		r.lingerLocked(n)
 	}
 }
 
@@ -161,14 +155,28 @@ func (r *reactor) rebind(name string, gone *bucket) {
 	if ws := r.watched[gone]; gone != nil && ws != nil {
 		ws.each(func(w *watch) { r.dirtyLocked(w.n, 0) })
 	}
+	r.renamedLocked(name)
+	r.signal()
+}
+
+// renamed makes the nodes dirty that have looked up a name, of a query or of a
+// bucket, that means another one now.
+func (r *reactor) renamed(name string) {
+	if r.inbox.active.Load() == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.renamedLocked(name)
+	r.signal()
+}
+
+func (r *reactor) renamedLocked(name string) {
 	for _, n := range r.nodes {
-		for _, reg := range [2]*registration{&n.good, &n.failed} {
-			for _, m := range reg.names {
-				if m.name == name {
-					r.dirtyLocked(n, 0)
-				}
+		for _, m := range n.last().names {
+			if m.name == name {
+				r.dirtyLocked(n, 0)
 			}
 		}
 	}
-	r.signal()
 }

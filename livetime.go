@@ -2,7 +2,6 @@ package store
 
 import (
 	"container/heap"
-	"slices"
 	"time"
 )
 
@@ -65,6 +64,9 @@ func (r *reactor) realTime(due time.Time) time.Time {
 // expireLocked makes the nodes dirty whose time has come, and drops those that
 // nobody has needed for a while.
 func (r *reactor) expireLocked() {
+	if !r.timerAt.IsZero() && !r.timerAt.After(time.Now()) {
+		r.timerAt = time.Time{}
+	}
 	if len(r.dues) == 0 && len(r.lingering) == 0 {
 		return
 	}
@@ -72,25 +74,40 @@ func (r *reactor) expireLocked() {
 		for now := r.st.clock(); len(r.dues) > 0 && !r.dues[0].due.After(now); {
 			n := r.dues[0]
 			heap.Pop(&r.dues)
+			for _, reg := range [2]*registration{&n.good, &n.failed} {
+				if !reg.due.After(now) {
+					reg.due = time.Time{}
+				}
+			}
 			r.dirtyLocked(n, 0)
 		}
 	}
-	for now := time.Now(); len(r.lingering) > 0 && !r.lingering[0].expires.After(now); {
+	for now := time.Now(); len(r.lingering) > 0 && !r.lingering[0].lingers.After(now); {
 		n := r.lingering[0]
-		r.lingering = slices.Delete(r.lingering, 0, 1)
-		if !n.expires.After(now) {
-			r.dropUnneededLocked(n)
+		r.lingering[0] = nil
+		r.lingering = r.lingering[1:]
+		n.lingers = time.Time{}
+		switch {
+		case n.needed():
+		case n.expires.After(now):
+			r.lingerLocked(n)
+		default:
+			r.dropLocked(n)
 		}
-	}
-	if !r.timerAt.After(time.Now()) {
-		r.timerAt = time.Time{}
 	}
 	if len(r.dues) > 0 {
 		r.armLocked(r.realTime(r.dues[0].due))
 	}
 	if len(r.lingering) > 0 {
-		r.armLocked(r.lingering[0].expires)
+		r.armLocked(r.lingering[0].lingers)
 	}
+}
+
+// lingerLocked has a node looked at when it expires.
+func (r *reactor) lingerLocked(n *node) {
+	n.lingers = n.expires
+	r.lingering = append(r.lingering, n)
+	r.armLocked(r.lingering[0].lingers)
 }
 
 // armLocked has a worker look around at a time.

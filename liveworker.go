@@ -64,12 +64,16 @@ func (r *reactor) work() {
 func (r *reactor) workOn(n *node) {
 	e := &evaluation{n: n}
 	r.beginLocked(e)
-	r.working++
+	e.round = r.round
+	r.working = append(r.working, e)
+	r.stallLocked()
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
-		r.working--
-		r.stuck = max(r.stuck-1, 0)
+		r.working = remove(r.working, e)
+		if e.stuck {
+			r.stuck--
+		}
 	}()
 	r.evaluate(e)
 }
@@ -79,7 +83,7 @@ func (r *reactor) limit() int { return runtime.GOMAXPROCS(0) + r.stuck }
 
 // nextLocked takes a node from the queue, unless enough are being evaluated.
 func (r *reactor) nextLocked() *node {
-	for len(r.queue) > 0 && r.working < r.limit() {
+	for len(r.queue) > 0 && len(r.working) < r.limit() {
 		n := r.queue[0]
 		r.queue[0] = nil
 		r.queue = r.queue[1:]
@@ -89,6 +93,7 @@ func (r *reactor) nextLocked() *node {
 		}
 		r.progressLocked()
 	}
+	r.stallLocked()
 	return nil
 }
 
@@ -98,7 +103,7 @@ func (r *reactor) spareLocked() {
 	switch {
 	case r.idle == 0:
 		r.workLocked()
-	case len(r.queue) > 0 && r.working+1 < r.limit():
+	case len(r.queue) > 0 && len(r.working)+1 < r.limit():
 		r.signal()
 	}
 }
@@ -106,19 +111,23 @@ func (r *reactor) spareLocked() {
 // workLocked starts a worker.
 func (r *reactor) workLocked() { r.st.workers.Go("live queries", r.work) }
 
-// stallLocked watches, while nodes wait and all workers evaluate, that one of
-// them ends before long.
+// stallLocked watches, while nodes wait and as many are evaluated as may be, that
+// those evaluations end. Those that were under way all the time until it looks
+// count no more, so that as many others may be.
 func (r *reactor) stallLocked() {
-	if r.stall != nil || len(r.queue) == 0 || r.working < r.limit() || r.closed {
+	if r.stall != nil || len(r.queue) == 0 || len(r.working) < r.limit() || r.closed {
 		return
 	}
-	seen := r.counts.evaluations
+	r.round++
 	r.stall = time.AfterFunc(stallTime, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.stall = nil
-		if r.counts.evaluations == seen {
-			r.stuck = r.working
+		for _, e := range r.working {
+			if !e.stuck && e.round < r.round {
+				e.stuck = true
+				r.stuck++
+			}
 		}
 		r.stallLocked()
 		if r.idle == 0 && !r.closed {
@@ -162,7 +171,7 @@ func (r *reactor) current(ctx context.Context, n *node) (*outcome, error) {
 			r.mu.Unlock()
 			r.evaluateHere(e)
 		}
-		if o := n.latest.Load(); n.seq >= target {
+		if o := n.latest.Load(); n.seq >= target && !((n.dirty || n.running) && n.since <= target) {
 			return o, nil
 		}
 	}
@@ -232,7 +241,7 @@ func (r *reactor) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closing = true
-	if r.idle == 0 && r.working == 0 {
+	if r.idle == 0 && len(r.working) == 0 {
 		r.workLocked()
 	}
 	r.signal()
@@ -241,7 +250,7 @@ func (r *reactor) close() {
 // endLocked reports whether the workers may end. The first one to know ends the
 // subscriptions, and wakes another one.
 func (r *reactor) endLocked() bool {
-	if !r.closing || len(r.queue) > 0 || r.working > 0 {
+	if !r.closing || len(r.queue) > 0 || len(r.working) > 0 {
 		return false
 	}
 	if !r.closed {
@@ -252,11 +261,7 @@ func (r *reactor) endLocked() bool {
 		if r.stall != nil {
 			r.stall.Stop()
 		}
-		for _, n := range r.nodes {
-			for _, s := range n.subs {
-				s.finish(ErrClosed)
-			}
-		}
+		r.finishLocked()
 	}
 	r.signal()
 	return true
@@ -295,4 +300,22 @@ func (r *reactor) shared(ctx context.Context, key string) (*outcome, error) {
 		r.releaseLocked(n)
 	}()
 	return r.current(ctx, n)
+}
+
+// finishLocked ends all subscriptions, as the store is closed.
+func (r *reactor) finishLocked() {
+	for _, n := range r.nodes {
+		for _, s := range n.subs {
+			s.finish(ErrClosed)
+			s.leaveLocked()
+		}
+	}
+}
+
+// cutOff ends what a Close that ran out of time does not wait for.
+func (r *reactor) cutOff() {
+	r.cancel()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.finishLocked()
 }

@@ -2,15 +2,18 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // namedQueries are the queries that a store knows by name.
 type namedQueries struct {
-	mu   sync.RWMutex // protects defs
+	last atomic.Uint64 // numbers the definitions, so that their nodes' keys differ
+	mu   sync.RWMutex  // protects defs
 	defs map[string]*queryDef
 }
 
@@ -21,8 +24,11 @@ type queryDef struct {
 	// key of their node.
 	encode func(params any) (p any, key string, err error)
 	call   func(q *QueryCtx, p any) (any, error)
-	gone   bool // under the reactor's lock: it is defined no more
+	gone   atomic.Bool // it is defined no more
 }
+
+// prefix begins the keys of a definition's nodes.
+func (l *namedQueries) prefix() []byte { return slices.Clip(binary.AppendUvarint(nil, l.last.Add(1))) }
 
 func (l *namedQueries) find(name string) (*queryDef, error) {
 	l.mu.RLock()
@@ -51,6 +57,7 @@ func (st *Store) defineQuery(def *queryDef) error {
 		l.defs = map[string]*queryDef{}
 	}
 	l.defs[def.name] = def
+	st.live.renamed(def.name)
 	return nil
 }
 
@@ -76,13 +83,13 @@ func (st *Store) DefineSpec(name string, spec QuerySpec) error {
 	if err := own.check(b); err != nil {
 		return err
 	}
-	return st.defineQuery(&queryDef{name: name, encode: st.specParams(name, own), call: own.call})
+	return st.defineQuery(&queryDef{name: name, encode: st.specParams(own), call: own.call})
 }
 
 // specParams encodes the parameters of a specification: a map of values, from a
 // map, a struct or nil.
-func (st *Store) specParams(name string, spec *namedSpec) func(v any) (any, string, error) {
-	lim := limits{st.opt.MaxDepth, st.opt.MaxValueBytes}
+func (st *Store) specParams(spec *namedSpec) func(v any) (any, string, error) {
+	lim, prefix := limits{st.opt.MaxDepth, st.opt.MaxValueBytes}, st.queries.prefix()
 	return func(v any) (any, string, error) {
 		p, err := newParams(v, lim)
 		if err != nil {
@@ -91,7 +98,7 @@ func (st *Store) specParams(name string, spec *namedSpec) func(v any) (any, stri
 			}
 			return nil, "", err
 		}
-		return p, name + "\x00" + string(appendValue(nil, map[string]any(p))), nil
+		return p, string(appendValue(prefix, map[string]any(p))), nil
 	}
 }
 
@@ -172,6 +179,9 @@ func (st *Store) runQuery(ctx context.Context, def *queryDef, p any, key string)
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "run query", Err: err}
 	}
+	if def.gone.Load() {
+		return nil, &Error{Op: "run query", Err: queryError(def.name, ErrQueryNotDefined)}
+	}
 	o, err := st.live.shared(ctx, key)
 	switch {
 	case err != nil:
@@ -192,7 +202,7 @@ func (st *Store) runQuery(ctx context.Context, def *queryDef, p any, key string)
 func (def *queryDef) once(q *QueryCtx, p any) (v any, err error) {
 	ok := false
 	defer func() {
-		if ok {
+		if q.done.Store(true); ok {
 			return
 		}
 		if p := recover(); p != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,7 +31,10 @@ type QueryCtx struct {
 	few   [2]*partRead // where its parts begin
 	first partRead
 	now   time.Time // of the clock, once the function has asked
-	done  bool
+
+	others  []*partRead // read by other evaluations for this one
+	done    atomic.Bool // the function has returned; set under mu
+	tainted atomic.Bool // its outcome depends on who has asked
 }
 
 // reads is what an evaluation has read.
@@ -47,8 +51,20 @@ type partRead struct {
 }
 
 type nameRead struct {
-	name string
-	b    *bucket // nil: not defined
+	name  string
+	query bool      // the name of a query
+	b     *bucket   // nil: not defined
+	def   *queryDef // likewise
+}
+
+// changed reports whether the name means something else now.
+func (m *nameRead) changed(st *Store) bool {
+	if m.query {
+		def, _ := st.queries.find(m.name)
+		return def != m.def
+	}
+	b, _ := st.find("", m.name)
+	return b != m.b
 }
 
 // childRead is the value of another node that was used.
@@ -73,7 +89,7 @@ func (q *QueryCtx) begin(ctx context.Context, s scope, up *QueryCtx, key string,
 	if up != nil {
 		q.deep, q.from = up.deep+1, up.from
 	}
-	q.qc = nil
+	q.fn, q.qc = q, nil
 	if tracked {
 		q.qc = q
 	}
@@ -92,10 +108,8 @@ func (q *QueryCtx) Seq() Seq { return Seq(q.pin.Seq) }
 // is defined or dropped. Error: ErrBucketNotDefined.
 func (q *QueryCtx) Bucket(name string) (*Bucket, error) {
 	b, err := q.st.find("bucket", name)
-	if q.qc != nil {
-		q.mu.Lock()
-		q.seen.names = append(q.seen.names, nameRead{name, b})
-		q.mu.Unlock()
+	if over := q.name(nameRead{name: name, b: b}); over != nil {
+		return nil, &Error{Op: "bucket", Bucket: name, Err: over}
 	}
 	if err != nil {
 		return nil, err
@@ -127,10 +141,26 @@ func (q *QueryCtx) Now(granularity time.Duration) time.Time {
 // answer changes. Errors: as [Store.RunQuery]; ErrQueryCycle.
 func (q *QueryCtx) Run(name string, params any) (any, error) {
 	def, err := q.st.queries.find(name)
+	if over := q.name(nameRead{name: name, query: true, def: def}); over != nil {
+		return nil, &Error{Op: "run query", Err: over}
+	}
 	if err != nil {
 		return nil, &Error{Op: "run query", Err: err}
 	}
 	return q.run(def, params)
+}
+
+// name notes that a name was looked up.
+func (q *QueryCtx) name(m nameRead) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.done.Load() {
+		return ErrQueryDone
+	}
+	if q.qc != nil {
+		q.seen.names = append(q.seen.names, m)
+	}
+	return nil
 }
 
 func (q *QueryCtx) run(def *queryDef, params any) (any, error) {
@@ -138,12 +168,18 @@ func (q *QueryCtx) run(def *queryDef, params any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !q.enter() {
+		return nil, queryError(def.name, ErrQueryDone)
+	}
+	defer q.leave()
 	for up := q; up != nil; up = up.up {
 		if up.key == key {
+			q.taint()
 			return nil, queryError(def.name, ErrQueryCycle)
 		}
 	}
 	if q.deep >= maxQueryDepth {
+		q.taint()
 		return nil, &QueryError{Message: "queries ask for one another too deeply"}
 	}
 	if q.qc == nil {
@@ -169,26 +205,55 @@ func (q *QueryCtx) reads(b *bucket) *readSet {
 	} else {
 		p = &partRead{}
 	}
-	p.b, p.readSet = b, readSet{mu: &q.mu, done: q.done}
+	p.b, p.readSet = b, readSet{mu: &q.mu, done: q.done.Load()}
 	q.seen.parts = append(q.seen.parts, p)
 	return &p.readSet
 }
 
-// used notes that the value of another node was used.
-func (q *QueryCtx) used(n *node, o *outcome) {
+// used notes that the value of another node was used. It reports false if it is
+// too late for that.
+func (q *QueryCtx) used(n *node, o *outcome) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.done.Load() {
+		return false
+	}
 	q.seen.children = append(q.seen.children, childRead{n, o})
+	return true
+}
+
+// absorb notes what another evaluation has read as read by this one.
+func (q *QueryCtx) absorb(seen *reads) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.done.Load() {
+		return false
+	}
+	q.others = append(q.others, seen.parts...)
+	q.seen.names = append(q.seen.names, seen.names...)
+	q.seen.children = append(q.seen.children, seen.children...)
+	if due := seen.due; q.seen.due.IsZero() || !due.IsZero() && due.Before(q.seen.due) {
+		q.seen.due = due
+	}
+	return true
+}
+
+// taint says that the outcome depends on who has asked, up to the first one.
+func (q *QueryCtx) taint() {
+	for ; q != nil; q = q.up {
+		q.tainted.Store(true)
+	}
 }
 
 // take ends the noting and returns what was read.
 func (q *QueryCtx) take() reads {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.done = true
+	q.done.Store(true)
 	for _, p := range q.seen.parts {
 		p.done = true
 	}
+	q.seen.parts = append(q.seen.parts, q.others...)
 	return q.seen
 }
 

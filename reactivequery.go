@@ -37,8 +37,9 @@ func DefineQuery[P, R any](st *Store, name string, fn func(q *QueryCtx, params P
 		return nil, &Error{Op: "define query", Err: queryError(name, fmt.Errorf("%w: the parameters: %w", ErrQueryType, err))}
 	}
 	d := &ReactiveQuery[P, R]{st: st, none: t.Size() == 0 || t.Kind() == reflect.Interface}
+	prefix := st.queries.prefix()
 	d.enc = func(p P) (string, error) {
-		b, err := enc.Append(append(append(make([]byte, 0, 64), name...), 0), unsafe.Pointer(&p))
+		b, err := enc.Append(append(make([]byte, 0, 64), prefix...), unsafe.Pointer(&p))
 		if err != nil {
 			return "", queryError(name, fmt.Errorf("%w: the parameters: %w", ErrQueryType, err))
 		}
@@ -95,8 +96,11 @@ func (d *ReactiveQuery[P, R]) RunIn(r Reader, params P) (R, error) {
 		return typedResult[R](q.run(d.def, params))
 	}
 	s := r.bound()
-	if s.store != d.st {
+	switch {
+	case s.store != d.st:
 		return none, queryError(d.def.name, errOtherStore)
+	case d.def.gone.Load():
+		return none, queryError(d.def.name, ErrQueryNotDefined)
 	}
 	key, err := d.enc(params)
 	if err != nil {
@@ -141,15 +145,9 @@ func (d *ReactiveQuery[P, R]) OnChange(ctx context.Context, params P, fn func(re
 }
 
 func (d *ReactiveQuery[P, R]) subscribe(ctx context.Context, params P, call func(o *outcome)) (*subscriber, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, &Error{Op: "subscribe", Err: err}
-	}
 	key, err := d.enc(params)
 	if err != nil {
 		return nil, err
-	}
-	if now, err := d.st.queries.find(d.def.name); err != nil || now != d.def {
-		return nil, &Error{Op: "subscribe", Err: queryError(d.def.name, ErrQueryNotDefined)}
 	}
 	s, err := d.st.live.subscribe(ctx, d.def, params, key, call)
 	if err != nil {

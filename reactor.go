@@ -54,9 +54,10 @@ type reactor struct {
 	probe       prober
 	event       *commitEvent // that is being matched
 	change      *change
-	idle        int // workers that wait
-	working     int // workers that evaluate
-	stuck       int // of those, how many did not end for a while
+	idle        int           // workers that wait
+	working     []*evaluation // by workers
+	stuck       int           // of those, how many did not end for a while
+	round       int           // of looking for such
 	stall       *time.Timer
 	dues        dueHeap
 	lingering   []*node // in the order of their end
@@ -123,7 +124,6 @@ func (in *inbox) take() (commits []*commitEvent, lost bool) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	clear(in.spare)
 	commits, lost = in.commits, in.lost
 	in.commits, in.spare = in.spare[:0], commits
 	in.changes, in.lost = 0, false
@@ -142,6 +142,7 @@ func (r *reactor) catchUpLocked() {
 			break
 		}
 		r.matchAllLocked(commits)
+		clear(commits) // which the inbox keeps for the next ones
 	}
 	r.expireLocked()
 }
@@ -273,7 +274,7 @@ func (r *reactor) trimLocked() {
 // beginLocked claims a node for an evaluation.
 func (r *reactor) beginLocked(e *evaluation) {
 	n := e.n
-	e.since = n.since
+	e.since, e.dirty = n.since, n.dirty
 	if !n.dirty {
 		e.since = 0
 	}

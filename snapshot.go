@@ -32,8 +32,12 @@ type Reader interface {
 type scope struct {
 	*hold
 	tx *Tx       // of a transaction
-	qc *QueryCtx // of a query function whose reads are noted
+	fn *QueryCtx // of a query function
+	qc *QueryCtx // the same, if its reads are noted
 }
+
+// enter begins a read; false if what is read is closed.
+func (s *scope) enter() bool { return (s.fn == nil || !s.fn.done.Load()) && s.hold.enter() }
 
 func (s *scope) bound() *scope { return s }
 
@@ -167,10 +171,10 @@ func (h *hold) leave() {
 func (s *scope) use(of *Store) {
 	what := "Snapshot"
 	switch {
+	case s.fn != nil:
+		what = "query"
 	case s.tx != nil:
 		what = "transaction"
-	case s.qc != nil:
-		what = "query"
 	}
 	if s.store != of {
 		panic("store: read through a " + what + " of another store")
@@ -183,10 +187,10 @@ func (s *scope) use(of *Store) {
 // over says why reads are refused.
 func (s *scope) over() error {
 	switch {
+	case s.fn != nil:
+		return ErrQueryDone
 	case s.tx != nil:
 		return ErrTxDone
-	case s.qc != nil:
-		return ErrQueryDone
 	}
 	return ErrSnapshotClosed
 }

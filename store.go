@@ -204,7 +204,7 @@ func (st *Store) Close(ctx context.Context) error {
 			err = fmt.Errorf("%w; queries under way: %s", err, strings.Join(names, ", "))
 		}
 		st.cutOff.Do(func() { close(st.closing) })
-		st.live.cancel()
+		st.live.cutOff()
 		return &Error{Op: "close", Err: err}
 	}
 	st.live.cancel()

@@ -95,12 +95,15 @@ type subscriber struct {
 // subscribe enters a subscriber, with the node's outcome at a commit that is the
 // newest at the call, or later.
 func (r *reactor) subscribe(ctx context.Context, def *queryDef, params any, key string, call func(o *outcome)) (*subscriber, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	if r.closing {
 		r.mu.Unlock()
 		return nil, ErrClosed
 	}
-	if def.gone {
+	if def.gone.Load() {
 		r.mu.Unlock()
 		return nil, ErrQueryNotDefined
 	}
@@ -123,7 +126,9 @@ func (r *reactor) subscribe(ctx context.Context, def *queryDef, params any, key 
 	if ctx.Done() != nil {
 		leave := context.AfterFunc(ctx, func() { s.stop(context.Cause(ctx)) })
 		r.mu.Lock()
-		s.leave = leave
+		if s.leave = leave; s.ended.Load() != nil {
+			s.leaveLocked()
+		}
 		r.mu.Unlock()
 	}
 	return s, nil
@@ -147,18 +152,24 @@ func (r *reactor) enter(s *subscriber) error {
 	n.subs = append(n.subs, s)
 	s.place = len(n.subs)
 	r.subscribers++
-	if n.dirty && !n.running && !n.queued { // what nobody was waiting for
-		r.dirtyLocked(n, n.since)
-	}
-	for _, c := range n.good.children {
-		if c.n.dirty {
-			r.dirtyLocked(c.n, c.n.since)
-		}
-	}
+	r.wantLocked(n)
 	if len(r.queue) > 0 {
 		r.signal()
 	}
 	return nil
+}
+
+// wantLocked has those evaluated, of a node and what it reads, that are dirty
+// since nobody was waiting for them.
+func (r *reactor) wantLocked(n *node) {
+	if n.dirty {
+		r.dirtyLocked(n, n.since)
+	}
+	for _, reg := range [2]*registration{&n.good, &n.failed} {
+		for _, c := range reg.children {
+			r.wantLocked(c.n)
+		}
+	}
 }
 
 // stop ends a subscription, for a reason.
@@ -169,9 +180,6 @@ func (s *subscriber) stop(why error) {
 	r := s.n.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.leave != nil {
-		s.leave()
-	}
 	r.leaveLocked(s)
 }
 
@@ -187,6 +195,7 @@ func (s *subscriber) finish(why error) bool {
 // leaveLocked takes a subscriber out.
 func (r *reactor) leaveLocked(s *subscriber) {
 	n := s.n
+	s.leaveLocked()
 	if s.place == 0 {
 		return
 	}
@@ -199,6 +208,14 @@ func (r *reactor) leaveLocked(s *subscriber) {
 	r.subscribers--
 	r.releaseLocked(n)
 	r.progressLocked()
+}
+
+// leaveLocked lets the context of an ended subscription go.
+func (s *subscriber) leaveLocked() {
+	if s.leave != nil {
+		s.leave()
+		s.leave = nil
+	}
 }
 
 // next is Subscription.Next.
@@ -250,7 +267,7 @@ func (r *reactor) notifyLocked(n *node) {
 			}
 			continue
 		}
-		if s.turn == 0 {
+		if s.turn == 0 && !r.closed {
 			r.callLocked(s, n.latest.Load().since)
 		}
 	}
@@ -275,7 +292,7 @@ func (s *subscriber) work() {
 		r.calling[last-1] = nil
 		r.calling = r.calling[:last-1]
 		s.turn = 0
-		if o := s.n.latest.Load(); o != s.seen && !s.cut() {
+		if o := s.n.latest.Load(); o != s.seen && !s.cut() && !r.closed {
 			r.callLocked(s, o.since)
 		}
 		r.progressLocked()
@@ -343,7 +360,7 @@ var errNoCallback = errors.New("there is no callback")
 func (r *reactor) undefine(def *queryDef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	def.gone = true
+	def.gone.Store(true)
 	for _, n := range r.nodes {
 		if n.def != def {
 			continue
@@ -359,5 +376,6 @@ func (r *reactor) undefine(def *queryDef) {
 			r.dropLocked(n)
 		}
 	}
+	r.renamedLocked(def.name)
 	r.signal()
 }

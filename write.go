@@ -18,7 +18,7 @@ func (b *bucket) writable(op string, at *scope) error {
 	switch {
 	case at != nil && at.store != b.store:
 		return b.fail(op, Key{}, errOtherStore)
-	case at != nil && at.tx == nil:
+	case at != nil && (at.tx == nil || at.fn != nil):
 		return b.fail(op, Key{}, ErrReadOnly)
 	case at != nil && at.closed.Load():
 		return b.fail(op, Key{}, ErrTxDone)
