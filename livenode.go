@@ -65,6 +65,9 @@ type outcome struct {
 	seq   uint64
 	since uint64 // the commit that it is the consequence of
 	gen   uint64 // counts the outcomes of the node
+	// tainted: it depends on the node's having been asked first, as where queries
+	// ask for one another in a circle. Another query does not get it.
+	tainted bool
 }
 
 // registration is what an evaluation has read, as the reactor watches it.
@@ -190,7 +193,7 @@ func panicked(p any) error {
 
 // outcome makes what the evaluation came to, after what the node had before.
 func (e *evaluation) outcome(prev *outcome) *outcome {
-	o := &outcome{value: e.value, err: e.err, seq: e.q.pin.Seq, since: e.since}
+	o := &outcome{value: e.value, err: e.err, seq: e.q.pin.Seq, since: e.since, tainted: e.q.tainted.Load()}
 	if o.err != nil && e.n.def != nil {
 		o.err = queryError(e.n.def.name, o.err)
 	}
@@ -355,8 +358,7 @@ func (r *reactor) ask(q *QueryCtx, def *queryDef, params any, key string) *outco
 	}
 	n := r.nodeLocked(def, params, key)
 	n.asks++
-	if n.evaluatedByLocked(seq) && n.holdsLocked(seq) {
-		o := n.latest.Load()
+	if o := n.latest.Load(); n.evaluatedByLocked(seq) && n.holdsLocked(seq) && !o.tainted {
 		r.mu.Unlock()
 		r.usedBy(q, n, o)
 		return o

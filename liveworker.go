@@ -78,8 +78,10 @@ func (r *reactor) workOn(n *node) {
 	r.evaluate(e)
 }
 
-// limit is how many workers may evaluate at the same time.
-func (r *reactor) limit() int { return runtime.GOMAXPROCS(0) + r.stuck }
+// limit is how many workers may evaluate at the same time. Those that are stuck
+// count twice, so that where most functions wait, for a network say, the limit
+// doubles until it is enough.
+func (r *reactor) limit() int { return runtime.GOMAXPROCS(0) + 2*r.stuck }
 
 // nextLocked takes a node from the queue, unless enough are being evaluated.
 func (r *reactor) nextLocked() *node {

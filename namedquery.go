@@ -13,7 +13,7 @@ import (
 // namedQueries are the queries that a store knows by name.
 type namedQueries struct {
 	last atomic.Uint64 // numbers the definitions, so that their nodes' keys differ
-	mu   sync.RWMutex  // protects defs
+	mu   sync.RWMutex  // protects defs; a leaf
 	defs map[string]*queryDef
 }
 
@@ -47,18 +47,25 @@ func (st *Store) defineQuery(def *queryDef) error {
 	case def.name == "":
 		return &QueryError{Message: "a query needs a name"}
 	}
-	l := &st.queries
+	if !st.queries.add(def) {
+		return &Error{Op: "define query", Err: queryError(def.name, ErrQueryExists)}
+	}
+	st.live.renamed(def.name)
+	return nil
+}
+
+// add enters a query; false if there is one of its name.
+func (l *namedQueries) add(def *queryDef) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, ok := l.defs[def.name]; ok {
-		return &Error{Op: "define query", Err: queryError(def.name, ErrQueryExists)}
+		return false
 	}
 	if l.defs == nil {
 		l.defs = map[string]*queryDef{}
 	}
 	l.defs[def.name] = def
-	st.live.renamed(def.name)
-	return nil
+	return true
 }
 
 // queryError adds the query's name to an error.
