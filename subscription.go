@@ -292,7 +292,7 @@ func (s *subscriber) work() {
 		r.calling[last-1] = nil
 		r.calling = r.calling[:last-1]
 		s.turn = 0
-		if o := s.n.latest.Load(); o != s.seen && !s.cut() && !r.closed {
+		if o := s.n.latest.Load(); o != s.seen && !s.cut() {
 			r.callLocked(s, o.since)
 		}
 		r.progressLocked()
