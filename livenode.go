@@ -24,31 +24,33 @@ import (
 // seen already does not wake it.
 type node struct {
 	r      *reactor
+	latest atomic.Pointer[outcome] // nil until the first evaluation has ended
+
+	// Under the reactor's lock, those that every evaluation needs first.
+	seq     uint64 // of the last evaluation's snapshot
+	since   uint64 // dirty, running: the first commit that made it so; 0: no commit did
+	dirty   bool
+	running bool
+	queued  bool
+	gone    bool
+	asks    int           // calls under way that need it
+	subs    []*subscriber // each knows its place in the list
+	good    registration  // of the last evaluation that succeeded
+	counts  nodeCounts
+
+	eval   func(q *QueryCtx) (any, error)
 	def    *queryDef // nil of a part
 	key    string
 	params any
-	eval   func(q *QueryCtx) (any, error)
-	latest atomic.Pointer[outcome] // nil until the first evaluation has ended
 
-	// Under the reactor's lock.
-	seq      uint64 // of the last evaluation's snapshot
-	since    uint64 // dirty, running: the first commit that made it so; 0: no commit did
-	dirty    bool
-	running  bool
-	queued   bool
-	gone     bool
-	asks     int                // calls under way that need it
-	subs     []*subscriber      // each knows its place in the list
 	parents  map[*node]*outcome // nodes that have read its value, and which one
-	good     registration       // of the last evaluation that succeeded
-	failed   registration       // of the last one, if it failed
+	failed   registration       // of the last evaluation, if it failed
 	ended    chan struct{}      // closed when the running evaluation ends; nil: nobody waits
 	expires  time.Time          // nobody needs it: when it is dropped
 	lingers  time.Time          // when that is looked at; zero: not at all
 	due      time.Time          // when it is dirty by the passing of time
 	duePlace int                // in the reactor's heap, from 1; 0: not in it
 	first    *reads             // of a part that is not registered yet
-	counts   nodeCounts
 }
 
 // nodeCounts is what Explain tells of a node.

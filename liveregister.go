@@ -71,7 +71,9 @@ func (x *replacing) read(b *bucket, key Key, dep *dependency) {
 		x.r.watched[b] = ws
 	}
 	w := &watch{n: x.n, b: b, key: key, dep: dep}
-	ws.locate(w)
+	if ws.locate(w); dep != nil {
+		dep.plan = dep.plan.conditions() // and not the query that it is part of
+	}
 	x.fresh = append(x.fresh, w)
 }
 

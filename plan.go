@@ -77,6 +77,11 @@ func (b *bucket) compile(p *plan, filters []Filter, order []Order) error {
 	return nil
 }
 
+// conditions returns the plan without the paths, in memory of its own.
+func (p *plan) conditions() *plan {
+	return &plan{b: p.b, n: p.n, few: p.few, more: p.more, never: p.never, order: p.order}
+}
+
 func (p *plan) cond(i int) *cond {
 	if p.more != nil {
 		return &p.more[i]
