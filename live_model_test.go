@@ -856,18 +856,19 @@ func (m *liveModel) transaction() liveWrite {
 		run func(ctx context.Context, h *store.Bucket) error
 	}
 	var parts []part
-	text := "transaction"
+	var text strings.Builder
+	text.WriteString("transaction")
 	for range 1 + m.r.IntN(5) {
 		b := one(m.r, m.bs...)
 		what, run := m.writeOf(b)
-		text += "; " + b.b.Name() + ": " + what
+		text.WriteString("; " + b.b.Name() + ": " + what)
 		parts = append(parts, part{b, run})
 	}
 	asked := -1
 	if m.chance(3) {
 		asked = m.r.IntN(len(m.cases))
 	}
-	return liveWrite{text, func(ctx context.Context) error {
+	return liveWrite{text.String(), func(ctx context.Context) error {
 		return m.s.Transaction(ctx, func(tx *store.Tx) error {
 			for _, p := range parts {
 				if err := p.run(ctx, p.b.b.In(tx)); err != nil {
@@ -1121,11 +1122,9 @@ func (m *liveModel) step() {
 	var readers sync.WaitGroup
 	for _, s := range m.subs {
 		if s.busy {
-			readers.Add(1)
-			go func() {
-				defer readers.Done()
+			readers.Go(func() {
 				s.take(ctx)
-			}()
+			})
 		}
 	}
 	m.burst()
@@ -1161,13 +1160,11 @@ func (m *liveModel) burst() {
 	var wg sync.WaitGroup
 	var errs [2]error
 	for i, list := range lists {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			for _, w := range list {
 				errs[i] = errors.Join(errs[i], m.do(w))
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs[0], errs[1]); err != nil {
@@ -1718,14 +1715,12 @@ func liveStorm(t *testing.T, bug, rounds int) (stale bool) {
 	for round := range rounds {
 		var wg sync.WaitGroup
 		for w := range 2 {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
+			wg.Go(func() {
 				for i := range 20 {
 					_, _ = b.Upsert(ctx, store.Fields{"id": w*3 + i%3, "n": round + i})
 					runtime.Gosched()
 				}
-			}()
+			})
 		}
 		wg.Wait()
 		require.NoError(t, s.Settle(ctx))
@@ -1819,21 +1814,17 @@ func TestLiveTransfers(t *testing.T) {
 	for way := range ways {
 		sub, err := q.Subscribe(ctx, way)
 		require.NoError(t, err)
-		readers.Add(1)
-		go func() {
-			defer readers.Done()
+		readers.Go(func() {
 			for ev, err := sub.Next(reading); err == nil; ev, err = sub.Next(reading) {
 				events.Add(1)
 				if sum := ev.Result.A + ev.Result.B; ev.Err != nil || sum != 2*accounts*balance {
 					t.Errorf("%s: the total at %d is %d (%v)", way, ev.Seq, sum, ev.Err)
 				}
 			}
-		}()
+		})
 	}
 	for w := range 3 {
-		writers.Add(1)
-		go func() {
-			defer writers.Done()
+		writers.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(w), 6))
 			for range transfers {
 				from := r.IntN(2)
@@ -1845,7 +1836,7 @@ func TestLiveTransfers(t *testing.T) {
 					t.Error(err)
 				}
 			}
-		}()
+		})
 	}
 	writers.Wait()
 	require.NoError(t, s.Settle(ctx))
