@@ -514,10 +514,10 @@ func TestEnemyRunSeesDroppedBucket(t *testing.T) {
 func TestEnemyFailures(t *testing.T) {
 	self := t.Name()
 	for name, fail := range map[string]func() error{
-		"error":   func() error { return errFoe },
-		"panic":   func() error { panic(errFoe) },
-		"goexit":  func() error { runtime.Goexit(); return nil },
-		"index":   func() error { return []error{}[len(self)] },
+		"error":  func() error { return errFoe },
+		"panic":  func() error { panic(errFoe) },
+		"goexit": func() error { runtime.Goexit(); return nil },
+		"index":  func() error { return []error{}[len(self)] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
