@@ -42,8 +42,8 @@
 //     one commit one after the other. (TestModel, TestEventOrder,
 //     TestClearIsOneCommit; internal/feed: TestOrderAndExactlyOnce)
 //  5. Live results. What a subscriber of a [ReactiveQuery] gets equals the query
-//     run from scratch at the commit that it carries; the commits rise; some may be
-//     skipped, the last one never is. What a query has not read does not wake it.
+//     run from scratch at the commit that it carries; the commits never fall; some
+//     may be skipped, the last one never is. What a query has not read does not wake it.
 //     (TestLiveModel, TestLiveTransfers, TestLivePlantedBugs)
 //  6. Bounded memory. A record has at most one version more than distinct commits
 //     are held by snapshots and running queries, however long they are held. A

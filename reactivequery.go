@@ -26,6 +26,7 @@ type ReactiveQuery[P, R any] struct {
 //
 // P is a value that tells the query's nodes apart: a struct, a map, a scalar, or
 // anything made of them; a func, a channel or an unsafe pointer in it is an error.
+// What parameters refer to must not change while they are subscribed to.
 // Errors: ErrQueryExists, ErrQueryType, ErrClosed.
 func DefineQuery[P, R any](st *Store, name string, fn func(q *QueryCtx, params P) (R, error)) (*ReactiveQuery[P, R], error) {
 	if fn == nil {

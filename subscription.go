@@ -23,8 +23,10 @@ type QueryEvent[R any] struct {
 
 // Subscription brings the values of a live query: the current one first, then
 // each new one as far as the subscriber keeps up. It holds one value, the newest:
-// who is slow misses those in between, and delays nobody. The sequence rises from
-// event to event, and an event equal to the one before does not come.
+// who is slow misses those in between, and delays nobody. The sequence never falls
+// from event to event; it stays where no commit but the time, or the definition of
+// a bucket or a query, has changed the result. An event equal to the one before
+// does not come.
 //
 // Its methods may be called from any goroutine. It ends with its context, with
 // Close, with the query's definition, or with the store.
