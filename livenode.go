@@ -2,7 +2,6 @@ package store
 
 import (
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -258,7 +257,7 @@ func (r *reactor) afterLocked(e *evaluation) {
 		close(e.n.ended)
 		e.n.ended = nil
 	}
-	r.evals = remove(r.evals, e)
+	delete(r.evals, e)
 	r.trimLocked()
 	r.progressLocked()
 	if len(r.queue) > 0 { // this may be no worker
@@ -455,9 +454,7 @@ func (r *reactor) unaskLocked(children []childRead) {
 	}
 }
 
-func remove[T comparable](list []T, x T) []T {
-	if i := slices.Index(list, x); i >= 0 {
-		return slices.Delete(list, i, i+1)
-	}
-	return list
-}
+// evaluations is a set, in no order.
+type evaluations map[*evaluation]struct{}
+
+func (s evaluations) add(e *evaluation) { s[e] = struct{}{} }

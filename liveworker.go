@@ -65,12 +65,12 @@ func (r *reactor) workOn(n *node) {
 	e := &evaluation{n: n}
 	r.beginLocked(e)
 	e.round = r.round
-	r.working = append(r.working, e)
+	r.working.add(e)
 	r.stallLocked()
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
-		r.working = remove(r.working, e)
+		delete(r.working, e)
 		if e.stuck {
 			r.stuck--
 		}
@@ -125,7 +125,7 @@ func (r *reactor) stallLocked() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.stall = nil
-		for _, e := range r.working {
+		for e := range r.working {
 			if !e.stuck && e.round < r.round {
 				e.stuck = true
 				r.stuck++
@@ -202,7 +202,7 @@ func (r *reactor) pendingLocked(seq uint64) bool {
 			return true
 		}
 	}
-	for _, e := range r.evals {
+	for e := range r.evals {
 		if e.since <= seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
 			return true
 		}
@@ -273,7 +273,7 @@ func (r *reactor) endLocked() bool {
 func (r *reactor) evaluating() (names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, e := range r.evals {
+	for e := range r.evals {
 		if e.n.def != nil {
 			names = append(names, e.n.def.name)
 		}

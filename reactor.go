@@ -46,7 +46,7 @@ type reactor struct {
 	nodes       map[string]*node
 	watched     map[*bucket]*watchers
 	queue       []*node // dirty, wanted, first come first served
-	evals       []*evaluation
+	evals       evaluations
 	kept        []*commitEvent // matched since the oldest of evals began
 	keptFrom    uint64         // number of the first
 	keptSize    int            // changes in them
@@ -54,10 +54,10 @@ type reactor struct {
 	probe       prober
 	event       *commitEvent // that is being matched
 	change      *change
-	idle        int           // workers that wait
-	working     []*evaluation // by workers
-	stuck       int           // of those, how many did not end for a while
-	round       int           // of looking for such
+	idle        int         // workers that wait
+	working     evaluations // by workers
+	stuck       int         // of those, how many did not end for a while
+	round       int         // of looking for such
 	stall       *time.Timer
 	dues        dueHeap
 	lingering   []*node // in the order of their end
@@ -77,7 +77,7 @@ type reactorCounts struct {
 }
 
 func newReactor(st *Store) *reactor {
-	r := &reactor{st: st, wake: make(chan struct{}, 1), nodes: map[string]*node{}, watched: map[*bucket]*watchers{}}
+	r := &reactor{st: st, wake: make(chan struct{}, 1), nodes: map[string]*node{}, watched: map[*bucket]*watchers{}, evals: evaluations{}, working: evaluations{}}
 	r.life, r.cancel = context.WithCancel(context.Background())
 	r.canon.Override(reflect.TypeFor[Record](), func(a, b unsafe.Pointer) bool { return sameRecord(*(*Record)(a), *(*Record)(b)) })
 	r.equal = r.canon.Equal(reflect.TypeFor[any]())
@@ -262,8 +262,11 @@ func (r *reactor) dropKeptLocked(n int) {
 
 // trimLocked drops the commits that no evaluation under way needs.
 func (r *reactor) trimLocked() {
+	if len(r.kept) == 0 {
+		return
+	}
 	from := r.keptFrom + uint64(len(r.kept))
-	for _, e := range r.evals {
+	for e := range r.evals {
 		from = min(from, e.from)
 	}
 	if from > r.keptFrom {
@@ -280,7 +283,7 @@ func (r *reactor) beginLocked(e *evaluation) {
 	}
 	n.running, n.dirty, n.since = true, false, e.since
 	e.from = r.keptFrom + uint64(len(r.kept))
-	r.evals = append(r.evals, e)
+	r.evals.add(e)
 }
 
 func (r *reactor) stats(s *Stats) {
