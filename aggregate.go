@@ -63,7 +63,7 @@ func (q *Query[R]) sum(at *scope, field string) (sum exactsum.Sum, n int, err er
 	if err != nil {
 		return sum, 0, err
 	}
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	x.only(&ref)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -162,7 +162,7 @@ func (q *Query[R]) extremeAt(at *scope, field string, greatest bool) (any, bool,
 	key := orderKey{ref, greatest}
 	best, ok := q.edge(rd, &key)
 	if !ok {
-		x := exec{p: &q.plan, rd: rd, view: rd.view}
+		x := exec{p: rd.plan, rd: rd, view: rd.view}
 		x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 		x.only(&ref)
 		if ref.plain() && (ref.slot.kind == memInt || ref.slot.kind == memUint || ref.slot.kind == memFloat) {
@@ -199,13 +199,15 @@ func (q *Query[R]) edge(rd reading, key *orderKey) (*table.Version, bool) {
 	}
 	o := Order{field: key.ref.name, desc: key.desc}
 	sub := q.Where(Exists(key.ref.name)).OrderBy(o)
-	if sub.compile() != nil {
+	of := reading{b: q.b}
+	defer func() { of.giveBack() }()
+	if sub.compile(&of) != nil {
 		return nil, false
 	}
-	if c := sub.plan.pick(rd.view, need{want: 1}); c.served == 0 && len(sub.plan.order) > 0 {
+	if c := of.plan.pick(rd.view, need{want: 1}); c.served == 0 && len(of.plan.order) > 0 {
 		return nil, false
 	}
-	x := exec{p: &sub.plan, rd: rd, view: rd.view}
+	x := exec{p: of.plan, rd: rd, view: rd.view}
 	x.begin(false, 0, 1)
 	x.only(&key.ref)
 	for _, v := range x.next() {
@@ -292,11 +294,11 @@ func (q *Query[R]) countDistinct(at *scope, field string) (int, error) {
 	}
 	n := 0
 	if i := q.whole(&rd, &ref); i >= 0 {
-		rd.depend(&q.plan, &ref)
+		rd.depend(rd.plan, &ref)
 		rd.view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
 		return n, nil
 	}
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	x.only(&ref)
 	seen := distinct{}
@@ -313,7 +315,7 @@ var everything = table.Range{NoLo: true, NoHi: true}
 // whole returns the index over a field alone whose counters answer for the whole
 // bucket, if that is what the query is about; else -1.
 func (q *Query[R]) whole(rd *reading, ref *fieldRef) int {
-	if rd.written() || q.plan.n > 0 || q.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
+	if rd.written() || len(rd.plan.conds) > 0 || rd.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
 		return -1
 	}
 	for i := range q.b.shape.indexes {

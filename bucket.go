@@ -278,7 +278,7 @@ func (h *Bucket) Clear(ctx context.Context) error {
 
 // Where returns a query for the records that match all filters.
 func (h *Bucket) Where(filters ...Filter) *Query[Record] {
-	return newQuery(h.b, h.at, recordDecoder(), filters)
+	return newQuery(h.b, h.at, &recordDecoder, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys

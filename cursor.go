@@ -161,8 +161,8 @@ func (p *plan) fingerprint() uint64 {
 	h := fnv.New64a()
 	b := keyenc.AppendString(nil, p.b.name)
 	b = append(b, keyenc.AppendBool(nil, p.never)...)
-	for i := range p.n {
-		b = p.cond(i).append(b)
+	for i := range p.conds {
+		b = p.conds[i].append(b)
 	}
 	for i := range p.order {
 		b = keyenc.AppendString(b, p.order[i].ref.name)

@@ -180,7 +180,7 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 		}
 		m := 0
 		for i, v := range buf[:n] {
-			if !x.p.test(v, answered) || x.nulls && !x.beside(v) || x.after != nil && x.after.compare(x.p, v, x.view.Ordinal(rows[i])) >= 0 {
+			if !x.p.test(v, answered) || x.nulls && !x.beside(v) || x.after != nil && x.after.compare(&x.p.conditions, v, x.view.Ordinal(rows[i])) >= 0 {
 				continue
 			}
 			buf[m] = v

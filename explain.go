@@ -41,9 +41,9 @@ func (q *Query[R]) Explain() (Explanation, error) {
 		return Explanation{}, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	x.begin(false, q.spec.offset, q.spec.limit)
-	e := q.plan.explain(&x)
+	e := rd.plan.explain(&x)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		e.Returned += len(batch)
 	}
@@ -78,9 +78,9 @@ func (p *plan) explain(x *exec) Explanation {
 			e.Intersect = append(e.Intersect, p.indexFields(p.path(i-1).index))
 		}
 	}
-	for i := range p.n {
+	for i := range p.conds {
 		if i >= 64 || path.answered&answered(i) == 0 {
-			e.Filters = append(e.Filters, p.cond(i).String())
+			e.Filters = append(e.Filters, p.conds[i].String())
 		}
 	}
 	return e

@@ -164,7 +164,7 @@ func aggregateAt[R, A, V any](at *scope, g *Grouping[R], field string, find func
 	place := map[string]int{}
 	var names []string
 	var states []A
-	x := exec{p: &g.q.plan, rd: rd, view: rd.view}
+	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	x.begin(g.q.spec.unordered(), g.q.spec.offset, g.q.spec.limit)
 	x.only(readFields(keys, find != nil, &ref)...)
 	var buf []byte
@@ -234,7 +234,7 @@ func (g *Grouping[R]) countIndexed(at *scope) (out []Group[int], ok bool, err er
 	if i < 0 {
 		return nil, false, nil
 	}
-	rd.depend(&g.q.plan, &keys[0])
+	rd.depend(rd.plan, &keys[0])
 	sum := 0
 	out = []Group[int]{}
 	rd.view.Entries(i, everything, false, func(u *table.Version, n int) bool {

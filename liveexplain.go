@@ -126,11 +126,11 @@ func (r *reactor) wordsLocked(w *watch) string {
 	}
 	text := fmt.Sprintf("bucket %q: ", w.b.name)
 	switch {
-	case w.dep.plan.never:
+	case w.dep.never:
 		return text + "no record"
 	case !slices.Contains(places, ""):
 		text += "records with " + strings.Join(places, ", or ")
-	case w.dep.plan.n > 0:
+	case len(w.dep.conds) > 0:
 		text += "records that meet the filters"
 	default:
 		text += "all records"

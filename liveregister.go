@@ -62,7 +62,7 @@ type replacing struct {
 
 func (x *replacing) read(b *bucket, key Key, dep *dependency) {
 	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep) {
-		x.kept++ // with its own dependency: the new one, and the query that it is of, are garbage
+		x.kept++ // with its own dependency: the new one is garbage
 		return
 	}
 	ws := x.r.watched[b]
@@ -71,9 +71,7 @@ func (x *replacing) read(b *bucket, key Key, dep *dependency) {
 		x.r.watched[b] = ws
 	}
 	w := &watch{n: x.n, b: b, key: key, dep: dep}
-	if ws.locate(w); dep != nil {
-		dep.plan = dep.plan.conditions() // and not the query that it is part of
-	}
+	ws.locate(w)
 	x.fresh = append(x.fresh, w)
 }
 

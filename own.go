@@ -93,7 +93,7 @@ func (x *exec) beginTx(n need) {
 // take keeps a write that matches.
 func (o *ownWrites) take(x *exec, it ownItem) {
 	x.touched++
-	if x.p.test(it.v, 0) && (x.after == nil || x.after.compare(x.p, it.v, it.ordinal) < 0) {
+	if x.p.test(it.v, 0) && (x.after == nil || x.after.compare(&x.p.conditions, it.v, it.ordinal) < 0) {
 		o.items = append(o.items, it)
 	}
 }

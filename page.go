@@ -46,11 +46,11 @@ func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
 	defer rd.end()
 	var after *position
 	if cursor != "" {
-		if after, err = q.plan.locate(&rd, cursor); err != nil {
+		if after, err = rd.plan.locate(&rd, cursor); err != nil {
 			return Page[R]{}, q.b.fail("page", Key{}, err)
 		}
 	}
-	return page(&q.plan, &q.shown, rd, after, limit), nil
+	return page(rd.plan, q.shown, rd, after, limit), nil
 }
 
 func page[R any](p *plan, dec *decoder[R], rd reading, after *position, limit int) Page[R] {
@@ -99,8 +99,8 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	defer rd.end()
 	sh := q.b.shape
 	if s, ok := opt.After.(string); ok {
-		if after, err := q.plan.locate(&rd, Cursor(s)); err == nil {
-			return page(&q.plan, &q.shown, rd, after, opt.Limit), nil
+		if after, err := rd.plan.locate(&rd, Cursor(s)); err == nil {
+			return page(rd.plan, q.shown, rd, after, opt.Limit), nil
 		}
 	}
 	text, word, ok := sh.keyArg(opt.After)
@@ -113,7 +113,7 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	} else if after.ordinal, ok = rd.find(text, word); !ok {
 		return Page[R]{}, q.b.fail("page", q.b.keyOf(opt.After), ErrNotFound)
 	}
-	return page(&q.plan, &q.shown, rd, after, opt.Limit), nil
+	return page(rd.plan, q.shown, rd, after, opt.Limit), nil
 }
 
 // ordinal finds the place of a key in the order of insertion; false if there is
@@ -157,7 +157,7 @@ type position struct {
 }
 
 // compare orders the position and a record.
-func (a *position) compare(p *plan, v *table.Version, ordinal uint64) int {
+func (a *position) compare(p *conditions, v *table.Version, ordinal uint64) int {
 	for i, want := range a.values {
 		if c := p.order[i].compareTo(v, want); c != 0 {
 			return -c
@@ -197,7 +197,7 @@ func (a *position) narrow(p *plan, path *path, served int, back bool, span *tabl
 	var b []byte
 	for _, pos := range ix.fields[:path.eq] {
 		eq, _, _ := p.on(pos)
-		b = appendCanonical(b, p.cond(eq).want)
+		b = appendCanonical(b, p.conds[eq].want)
 	}
 	for _, v := range a.values[:served] {
 		b = appendCanonical(b, v)

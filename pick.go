@@ -209,8 +209,8 @@ func (p *plan) nullsBeside(v table.View, index int, back bool) nullPart {
 
 // present reports whether a condition asks for the field to be there.
 func (p *plan) present(pos int) bool {
-	for i := range p.n {
-		if c := p.cond(i); c.op == condPresent && !c.not && c.slot != nil && c.slot.pos == pos {
+	for i := range p.conds {
+		if c := &p.conds[i]; c.op == condPresent && !c.not && c.slot != nil && c.slot.pos == pos {
 			return true
 		}
 	}
@@ -283,7 +283,7 @@ func (p *plan) guessMatches(v table.View, all int) int {
 		done |= x.answered
 		share *= min(float64(p.guess(v, x))/float64(max(all, 1)), 1)
 	}
-	for i := range p.n {
+	for i := range p.conds {
 		if i >= 64 || done&answered(i) == 0 {
 			share /= 2
 		}

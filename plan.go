@@ -14,17 +14,26 @@ import (
 // decided anew for each answer, by the counts that the indexes keep (pick). A
 // plan never changes once it is compiled.
 type plan struct {
-	b      *bucket
-	n      int     // conditions, in few, or all in more
-	few    [4]cond // so that a small plan needs no memory of its own
-	more   []cond
-	never  bool // no record can match
-	dry    bool // placeholders stand for values: the plan is only to be checked
-	order  []orderKey
-	prints uint64 // atomic: the fingerprint for cursors, 0 until it is asked for
-	first  path   // the first candidate
-	paths  []path // the others
+	conditions
+	few    [2]cond // where they begin, so that a small plan needs no memory of its own
+	dry    bool    // placeholders stand for values: the plan is only to be checked
+	prints uint64  // atomic: the fingerprint for cursors, 0 until it is asked for
+	first  path    // the first candidate
+	paths  []path  // the others
 	cands  int
+}
+
+// conditions is what a query asks for: which records, in which order.
+type conditions struct {
+	b     *bucket
+	conds []cond // all must hold
+	never bool   // no record can match
+	order []orderKey
+}
+
+// alone returns the conditions in memory of their own.
+func (p *conditions) alone() conditions {
+	return conditions{p.b, slices.Clone(p.conds), p.never, p.order}
 }
 
 // path is a way to candidates for the conditions: a superset of the matches.
@@ -71,50 +80,30 @@ func (b *bucket) compile(p *plan, filters []Filter, order []Order) error {
 			return err
 		}
 	}
-	if p.n > 0 || len(p.order) > 0 {
+	if len(p.conds) > 0 || len(p.order) > 0 {
 		p.collect()
 	}
 	return nil
 }
 
-// conditions returns the plan without the paths, in memory of its own.
-func (p *plan) conditions() *plan {
-	return &plan{b: p.b, n: p.n, few: p.few, more: p.more, never: p.never, order: p.order}
-}
-
-func (p *plan) cond(i int) *cond {
-	if p.more != nil {
-		return &p.more[i]
-	}
-	return &p.few[i]
-}
-
 // add makes room for a condition.
 func (p *plan) add() *cond {
-	p.n++
-	if p.more == nil && p.n <= len(p.few) {
-		return &p.few[p.n-1]
+	if p.conds == nil {
+		p.conds = p.few[:0]
 	}
-	if p.more == nil {
-		p.more = append(make([]cond, 0, 2*len(p.few)), p.few[:]...)
-	}
-	p.more = append(p.more, cond{})
-	return &p.more[p.n-1]
+	p.conds = append(p.conds, cond{})
+	return &p.conds[len(p.conds)-1]
 }
 
 func (p *plan) drop() {
-	p.n--
-	if p.more != nil {
-		p.more = p.more[:p.n]
-	} else {
-		p.few[p.n] = cond{}
-	}
+	p.conds[len(p.conds)-1] = cond{}
+	p.conds = p.conds[:len(p.conds)-1]
 }
 
 // reduce simplifies the condition that was added last, and drops it if it says
 // nothing.
 func (p *plan) reduce() {
-	c := p.cond(p.n - 1)
+	c := &p.conds[len(p.conds)-1]
 	c.simplify()
 	if c.op == condConst {
 		p.never = p.never || c.not
@@ -151,9 +140,9 @@ func (c *cond) simplify() {
 }
 
 // test reports whether a version meets all conditions but those in a set.
-func (p *plan) test(v *table.Version, answered uint64) bool {
-	for i := range p.n {
-		if answered>>i&1 == 0 && !p.cond(i).test(v) {
+func (p *conditions) test(v *table.Version, answered uint64) bool {
+	for i := range p.conds {
+		if answered>>i&1 == 0 && !p.conds[i].test(v) {
 			return false
 		}
 	}
@@ -161,7 +150,7 @@ func (p *plan) test(v *table.Version, answered uint64) bool {
 }
 
 // answers reports whether a set has all conditions.
-func (p *plan) answers(set uint64) bool { return p.n < 64 && set == 1<<uint(p.n)-1 }
+func (p *plan) answers(set uint64) bool { return len(p.conds) < 64 && set == 1<<uint(len(p.conds))-1 }
 
 // answered is the set of one condition; those from the 64th on are always tested.
 func answered(i int) uint64 { return 1 << uint(i) }
@@ -191,8 +180,8 @@ func (p *plan) path(i int) *path {
 // order.
 func (p *plan) collect() {
 	sh := p.b.shape
-	for i := range p.n {
-		c := p.cond(i)
+	for i := range p.conds {
+		c := &p.conds[i]
 		switch {
 		case c.not:
 		case c.op == condOr:
@@ -225,8 +214,8 @@ func (p *plan) collect() {
 // equality, or an In, or intervals.
 func (p *plan) on(pos int) (eq, in int, ranges uint64) {
 	eq, in = -1, -1
-	for i := range min(p.n, 64) {
-		c := p.cond(i)
+	for i := range min(len(p.conds), 64) {
+		c := &p.conds[i]
 		if c.not || c.slot == nil || c.slot.pos != pos {
 			continue
 		}
@@ -248,17 +237,17 @@ func (p *plan) collectSingle(i int, ix *indexPlan) {
 	switch {
 	case eq >= 0:
 		x.point, x.eq, x.answered = true, 1, answered(eq)
-		x.span.Lo = ix.single(p.cond(eq).want)
+		x.span.Lo = ix.single(p.conds[eq].want)
 	case in >= 0:
 		x.point, x.answered = true, answered(in)
-		for _, v := range p.cond(in).more.set.list {
+		for _, v := range p.conds[in].more.set.list {
 			x.spans = append(x.spans, table.Range{Lo: ix.single(v)})
 		}
 	case ranges != 0:
 		x.answered = ranges
 		x.span = table.Range{NoLo: true, NoHi: true}
 		for m := ranges; m != 0; m &= m - 1 {
-			narrow(&x.span, ix.interval(&p.cond(bits.TrailingZeros64(m)).more.span, p.b.shape))
+			narrow(&x.span, ix.interval(&p.conds[bits.TrailingZeros64(m)].more.span, p.b.shape))
 		}
 	default:
 		if len(p.order) == 0 || p.order[0].ref.slot == nil || !p.order[0].ref.plain() || p.order[0].ref.slot.pos != ix.fields[0] {
@@ -281,7 +270,7 @@ func (p *plan) collectCompound(i int, ix *indexPlan) {
 		eq, in, _ := p.on(pos)
 		if eq >= 0 {
 			for j, b := range prefixes {
-				prefixes[j] = appendCanonical(b, p.cond(eq).want)
+				prefixes[j] = appendCanonical(b, p.conds[eq].want)
 			}
 			x.answered |= answered(eq)
 			fixed++
@@ -290,12 +279,12 @@ func (p *plan) collectCompound(i int, ix *indexPlan) {
 			}
 			continue
 		}
-		if in < 0 || len(prefixes)*len(p.cond(in).more.set.list) > maxSpans {
+		if in < 0 || len(prefixes)*len(p.conds[in].more.set.list) > maxSpans {
 			break
 		}
 		var next [][]byte
 		for _, b := range prefixes {
-			for _, v := range p.cond(in).more.set.list {
+			for _, v := range p.conds[in].more.set.list {
 				next = append(next, appendCanonical(slices.Clip(b), v))
 			}
 		}
@@ -329,7 +318,7 @@ func (p *plan) compoundRange(x *path, ix *indexPlan, fixed int) table.Range {
 	}
 	_, _, ranges := p.on(ix.fields[fixed])
 	for m := ranges; m != 0; m &= m - 1 {
-		narrow(&rest, encodedInterval(&p.cond(bits.TrailingZeros64(m)).more.span))
+		narrow(&rest, encodedInterval(&p.conds[bits.TrailingZeros64(m)].more.span))
 	}
 	if ranges != 0 && rest.NoLo && fixed > 0 {
 		// Absent fields sort first and are in no interval.
@@ -420,13 +409,10 @@ func (p *plan) collectUnion(c *cond) {
 	x := path{access: accessUnion}
 	for i := range c.more.subs {
 		sub := &c.more.subs[i]
-		branch := &plan{b: p.b}
+		branch := &plan{conditions: conditions{b: p.b, conds: c.more.subs[i : i+1]}}
 		if sub.op == condAnd {
-			branch.more = sub.more.subs
-		} else {
-			branch.more = c.more.subs[i : i+1]
+			branch.conds = sub.more.subs
 		}
-		branch.n = len(branch.more)
 		branch.collect()
 		switch {
 		case sub.op == condConst && sub.not:

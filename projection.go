@@ -84,20 +84,21 @@ func (sel *selection) hideMeta(m map[string]any) {
 }
 
 // recordDecoder makes Records, whose fields are read when they are asked for.
-func recordDecoder() decoder[Record] {
-	return decoder[Record]{
-		make:    func(v *table.Version) Record { return Record{v} },
-		records: true,
-		project: func(sel *selection) decoder[Record] {
-			return decoder[Record]{
-				make: func(v *table.Version) Record {
-					return Record{&table.Views([]*table.Version{v}, &sel.shape.ext)[0]}
-				},
-				views: &sel.shape.ext,
-			}
-		},
-	}
+var recordDecoder = decoder[Record]{
+	make:    func(v *table.Version) Record { return Record{v} },
+	records: true,
+	project: func(sel *selection) decoder[Record] {
+		return decoder[Record]{
+			make: func(v *table.Version) Record {
+				return Record{&table.Views([]*table.Version{v}, &sel.shape.ext)[0]}
+			},
+			views: &sel.shape.ext,
+		}
+	},
 }
+
+// versionDecoder leaves versions as they are.
+var versionDecoder = decoder[*table.Version]{make: func(v *table.Version) *table.Version { return v }}
 
 // project returns the decoder that leaves the zero value in what a selection
 // does not show.

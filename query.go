@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/noex-go/store/internal/table"
@@ -23,14 +24,15 @@ import (
 type Query[R any] struct {
 	b    *bucket
 	at   *scope
-	dec  decoder[R]
+	dec  *decoder[R]
 	spec querySpec
 
-	once  sync.Once // compiles into those below
-	plan  plan
-	shown decoder[R] // dec, or what Select made of it
-	sel   *selection // of Select, nil without one
-	err   error
+	plan atomic.Pointer[plan] // nil until it is asked for the second time
+
+	mu    sync.Mutex  // protects those below until they are set, by the first who asks
+	err   error       // that it has
+	sel   *selection  // of Select, nil without one
+	shown *decoder[R] // dec, or what Select made of it; nil: it was not asked yet
 }
 
 // querySpec is what the methods of a query have said.
@@ -103,7 +105,7 @@ func (d *decoder[R]) add(out []R, batch []*table.Version) []R {
 	return out
 }
 
-func newQuery[R any](b *bucket, at *scope, dec decoder[R], filters []Filter) *Query[R] {
+func newQuery[R any](b *bucket, at *scope, dec *decoder[R], filters []Filter) *Query[R] {
 	return &Query[R]{b: b, at: at, dec: dec, spec: querySpec{filters: filters, limit: -1}}
 }
 
@@ -143,13 +145,34 @@ func (q *Query[R]) Select(fields ...string) *Query[R] {
 	return q.with(func(s *querySpec) { s.fields, s.selecting = slices.Clone(fields), true })
 }
 
-// compile checks the query, once.
-func (q *Query[R]) compile() error {
-	q.once.Do(func() { q.err = q.check() })
+// compile returns the plan of the query, for the reading. Most queries are asked
+// once: the first who asks has a plan that the bucket lends.
+func (q *Query[R]) compile(rd *reading) error {
+	if rd.plan = q.plan.Load(); rd.plan != nil {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.err != nil:
+		return q.err
+	case q.shown == nil:
+		rd.plan, rd.lent = q.b.lend(), true
+		q.err = q.check(rd.plan)
+	case q.plan.Load() == nil:
+		p := new(plan)
+		if q.err = q.b.compile(p, q.spec.filters, q.spec.order); q.err == nil {
+			q.plan.Store(p)
+		}
+	}
+	if !rd.lent {
+		rd.plan = q.plan.Load()
+	}
 	return q.err
 }
 
-func (q *Query[R]) check() error {
+// check finds what is wrong with the query, and compiles it into a plan.
+func (q *Query[R]) check(p *plan) error {
 	s := &q.spec
 	switch {
 	case s.limited && s.limit < 0:
@@ -163,15 +186,18 @@ func (q *Query[R]) check() error {
 		if err != nil {
 			return err
 		}
-		q.sel, q.shown = sel, q.dec.project(sel)
+		shown := q.dec.project(sel)
+		q.sel, q.shown = sel, &shown
 	}
-	return q.b.compile(&q.plan, s.filters, s.order)
+	return q.b.compile(p, s.filters, s.order)
 }
 
 // reading is a read under way: the state that it sees, pinned, and, in a
 // transaction, what it reads through and notes.
 type reading struct {
 	b     *bucket
+	plan  *plan // of a query's answer
+	lent  bool  // the plan is the bucket's
 	view  table.View
 	lease lease
 	tb    *txBucket // nil outside of a transaction
@@ -206,14 +232,47 @@ func (b *bucket) begin(at *scope) (reading, error) {
 	return r, nil
 }
 
-func (r *reading) end() { r.b.release(r.lease) }
+func (r *reading) end() {
+	r.b.release(r.lease)
+	r.giveBack()
+}
+
+// giveBack returns a plan that was lent. What an answer has noted that it depends
+// on has conditions of its own.
+func (r *reading) giveBack() {
+	if r.lent {
+		*r.plan = plan{}
+		r.b.plans.Put(r.plan)
+	}
+}
+
+// lend returns a zero plan, for one answer.
+func (b *bucket) lend() *plan {
+	if p, ok := b.plans.Get().(*plan); ok {
+		return p
+	}
+	return new(plan)
+}
 
 // start compiles the query and begins its read, of what at shows.
 func (q *Query[R]) start(at *scope) (reading, error) {
-	if err := q.compile(); err != nil {
+	of := reading{b: q.b}
+	if err := q.compile(&of); err != nil {
+		of.giveBack()
 		return reading{}, err
 	}
-	return q.b.begin(at)
+	return of.begin(at)
+}
+
+// begin begins the read that a plan is for.
+func (r reading) begin(at *scope) (reading, error) {
+	rd, err := r.b.begin(at)
+	if err != nil {
+		r.giveBack()
+		return reading{}, err
+	}
+	rd.plan, rd.lent = r.plan, r.lent
+	return rd, nil
 }
 
 // All returns the records.
@@ -224,10 +283,10 @@ func (q *Query[R]) All() ([]R, error) {
 	}
 	defer rd.end()
 	var x exec
-	x.of(&q.plan, rd)
+	x.of(rd.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.selects(q.sel)
-	return collect(&x, &q.shown, q.hint(&x)), nil
+	return collect(&x, q.shown, q.hint(&x)), nil
 }
 
 // hint is how many records to make room for: their number where a counter has
@@ -235,7 +294,7 @@ func (q *Query[R]) All() ([]R, error) {
 func (q *Query[R]) hint(x *exec) int {
 	n, exact := 0, false
 	switch path := x.path(); {
-	case q.plan.n > 0 && (path.access != accessIndex || !path.inRows() || !q.plan.answers(path.answered)):
+	case len(x.p.conds) > 0 && (path.access != accessIndex || !path.inRows() || !x.p.answers(path.answered)):
 	case path.access == accessAll || path.ordering:
 		n, exact = x.view.Counted()
 	case path.access == accessIndex:
@@ -274,7 +333,7 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 		}
 		defer rd.end()
 		var x exec
-		x.of(&q.plan, rd)
+		x.of(rd.plan, rd)
 		x.begin(false, q.spec.offset, q.spec.limit)
 		x.selects(q.sel)
 		x.early()
@@ -311,7 +370,7 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 	}
 	defer rd.end()
 	var x exec
-	x.of(&q.plan, rd)
+	x.of(rd.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.selects(q.sel)
 	x.early()
@@ -362,7 +421,7 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 	}
 	defer rd.end()
 	var x exec
-	x.of(&q.plan, rd)
+	x.of(rd.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.one())
 	x.selects(q.sel)
 	for _, v := range x.next() {
@@ -371,40 +430,31 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 	return r, false, nil
 }
 
-// findOne is Query.First without making a query: the plan is borrowed, since an
-// answer under way lets it escape.
+// findOne is Query.First without making a query.
 func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
-	if at != nil && (at.tx != nil || at.qc != nil) { // which keep the plan
-		dec := decoder[*table.Version]{make: func(v *table.Version) *table.Version { return v }}
-		v, _, err := newQuery(b, at, dec, slices.Clone(filters)).First()
-		return v, err
-	}
-	p, _ := b.plans.Get().(*plan)
-	if p == nil {
-		p = new(plan)
-	}
-	v, err := b.firstBy(p, at, filters)
-	*p = plan{}
-	b.plans.Put(p)
-	return v, err
-}
-
-func (b *bucket) firstBy(p *plan, at *scope, filters []Filter) (*table.Version, error) {
-	if err := b.compile(p, filters, nil); err != nil {
-		return nil, err
-	}
-	rd, err := b.begin(at)
+	rd, err := b.ask(at, filters)
 	if err != nil {
 		return nil, err
 	}
 	defer rd.end()
 	var x exec
-	x.of(p, rd)
+	x.of(rd.plan, rd)
 	x.begin(false, 0, 1)
 	for _, v := range x.next() {
 		return v, nil
 	}
 	return nil, nil
+}
+
+// ask begins the read of what filters ask for.
+func (b *bucket) ask(at *scope, filters []Filter) (reading, error) {
+	of := reading{b: b, plan: b.lend(), lent: true}
+	err := b.compile(of.plan, filters, nil)
+	if err != nil {
+		of.giveBack()
+		return reading{}, err
+	}
+	return of.begin(at)
 }
 
 // Exists reports whether there is any record.
@@ -417,7 +467,7 @@ func (q *Query[R]) exists(at *scope) (bool, error) {
 	}
 	defer rd.end()
 	var x exec
-	x.of(&q.plan, rd)
+	x.of(rd.plan, rd)
 	x.begin(true, q.spec.offset, q.spec.one())
 	x.only()
 	return len(x.next()) > 0, nil
@@ -433,7 +483,7 @@ func (q *Query[R]) count(at *scope) (int, error) {
 		return 0, err
 	}
 	defer rd.end()
-	n := rd.count(&q.plan)
+	n := rd.count(rd.plan)
 	n = max(n-q.spec.offset, 0)
 	if q.spec.limit >= 0 {
 		n = min(n, q.spec.limit)
@@ -443,19 +493,15 @@ func (q *Query[R]) count(at *scope) (int, error) {
 
 // count is Query.Count without making a query.
 func (b *bucket) count(at *scope, filters []Filter) (int, error) {
-	if at != nil && (at.tx != nil || at.qc != nil) { // which keep the plan
-		return newQuery(b, at, decoder[Record]{}, slices.Clone(filters)).Count()
+	if at != nil && at.qc != nil { // where it is a value of its own
+		return newQuery(b, at, &versionDecoder, slices.Clone(filters)).Count()
 	}
-	var p plan
-	if err := b.compile(&p, filters, nil); err != nil {
-		return 0, err
-	}
-	rd, err := b.begin(at)
+	rd, err := b.ask(at, filters)
 	if err != nil {
 		return 0, err
 	}
 	defer rd.end()
-	return p.count(rd.view), nil
+	return rd.count(rd.plan), nil
 }
 
 // count is plan.count, through the writes of a transaction.
@@ -502,10 +548,9 @@ func countSpan(v table.View, path *path, span table.Range) int {
 	return v.CountRange(path.index, span)
 }
 
-// countEach reads the records, on a copy of the plan, so that the plan of a
-// count that a counter has need not be on the heap.
-func (p plan) countEach(v table.View) (n int) {
-	x := exec{p: &p, view: v}
+// countEach reads the records.
+func (p *plan) countEach(v table.View) (n int) {
+	x := exec{p: p, view: v}
 	x.begin(true, 0, -1)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		n += len(batch)
@@ -526,13 +571,13 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 		return nil, err
 	}
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view, reversed: last && !q.b.def.Ordered}
+	x := exec{p: rd.plan, rd: rd, view: rd.view, reversed: last && !q.b.def.Ordered}
 	x.begin(false, 0, n)
 	count, ok := rd.view.Counted()
 	if !ok {
 		count = batchRows
 	}
-	out := collect(&x, &q.shown, min(n, count))
+	out := collect(&x, q.shown, min(n, count))
 	if last {
 		slices.Reverse(out)
 	}

@@ -29,7 +29,7 @@ func AnswerByEachPath[R any](q *Query[R], cursor Cursor, limit int) ([]PathAnswe
 		return nil, err
 	}
 	defer rd.end()
-	p := &q.plan
+	p := rd.plan
 	if p.never || limit == 0 {
 		return nil, nil
 	}
@@ -106,9 +106,9 @@ func chosen[R any](t *testing.T, q *Query[R], cursor Cursor, limit int) (touched
 	rd, err := q.start(q.at)
 	require.NoError(t, err)
 	defer rd.end()
-	x := exec{p: &q.plan, rd: rd, view: rd.view}
+	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	if cursor != "" {
-		x.after, err = q.plan.locate(&rd, cursor)
+		x.after, err = rd.plan.locate(&rd, cursor)
 		require.NoError(t, err)
 	}
 	x.begin(false, 0, limit)

@@ -77,7 +77,7 @@ func (s *readSet) overlaps(c *change, answers bool) bool {
 // within the part of the order that was read, and the values of some of their
 // fields. It begins as wide as the query and is narrowed as the answer ends.
 type dependency struct {
-	plan    *plan
+	conditions
 	ordered bool   // the order of the records
 	values  bool   // the fields of the records, not only which they are
 	fields  []int  // with values: positions of those that were read; nil: all
@@ -94,7 +94,7 @@ type place struct {
 }
 
 // compare orders a place and a record.
-func (a *place) compare(p *plan, v *table.Version, ordinal uint64) int {
+func (a *place) compare(p *conditions, v *table.Version, ordinal uint64) int {
 	if a.values != nil {
 		return a.values.compare(p, v, ordinal)
 	}
@@ -111,10 +111,10 @@ func (a *place) compare(p *plan, v *table.Version, ordinal uint64) int {
 
 // reads reports whether a record was, or would have been, among those read.
 func (d *dependency) reads(v *table.Version, ordinal uint64) bool {
-	return v != nil && !d.plan.never && d.plan.test(v, 0) &&
-		(d.after == nil || d.after.compare(d.plan, v, ordinal) < 0) &&
-		(d.from == nil || d.from.compare(d.plan, v, ordinal) <= 0) &&
-		(d.until == nil || d.until.compare(d.plan, v, ordinal) >= 0)
+	return v != nil && !d.never && d.test(v, 0) &&
+		(d.after == nil || d.after.compare(&d.conditions, v, ordinal) < 0) &&
+		(d.from == nil || d.from.compare(&d.conditions, v, ordinal) <= 0) &&
+		(d.until == nil || d.until.compare(&d.conditions, v, ordinal) >= 0)
 }
 
 func (d *dependency) overlaps(c *change) bool {
@@ -126,8 +126,8 @@ func (d *dependency) overlaps(c *change) bool {
 		return false
 	}
 	if d.ordered {
-		for i := range d.plan.order { // it may have changed its place
-			if d.plan.order[i].compare(c.old, c.new) != 0 {
+		for i := range d.order { // it may have changed its place
+			if d.order[i].compare(c.old, c.new) != 0 {
 				return true
 			}
 		}
@@ -148,7 +148,7 @@ func (d *dependency) overlaps(c *change) bool {
 
 // answer notes that an answer to a query is read, as widely as it may be.
 func (s *readSet) answer(p *plan, after *position, ordered bool) *dependency {
-	d := &dependency{plan: p, ordered: ordered, values: true}
+	d := &dependency{conditions: p.alone(), ordered: ordered, values: true}
 	if after != nil {
 		d.after = &place{values: after}
 	}
@@ -235,24 +235,21 @@ func (x *exec) stop(v *table.Version) {
 // have the same conditions, bounds and fields. It may say no where that is so.
 func (d *dependency) same(o *dependency) bool {
 	return d.ordered == o.ordered && d.values == o.values && (d.fields == nil) == (o.fields == nil) &&
-		slices.Equal(d.fields, o.fields) && d.plan.asks(o.plan) && samePlace(d.after, o.after) && samePlace(d.from, o.from) && samePlace(d.until, o.until)
+		slices.Equal(d.fields, o.fields) && d.asks(&o.conditions) && samePlace(d.after, o.after) && samePlace(d.from, o.from) && samePlace(d.until, o.until)
 }
 
 func samePlace(a, b *place) bool {
 	return a == b || a != nil && b != nil && a.values == nil && b.values == nil && a.v == b.v && a.ordinal == b.ordinal
 }
 
-// asks reports whether a plan has the conditions and the order of another one of
-// the same bucket. It may say no where they are the same.
-func (p *plan) asks(o *plan) bool {
-	if p == o {
-		return true
-	}
-	if p.n != o.n || p.never != o.never || len(p.order) != len(o.order) {
+// asks reports whether conditions are others of the same bucket, and in the same
+// order. It may say no where they are.
+func (p *conditions) asks(o *conditions) bool {
+	if len(p.conds) != len(o.conds) || p.never != o.never || len(p.order) != len(o.order) {
 		return false
 	}
-	for i := range p.n {
-		if !p.cond(i).is(o.cond(i)) {
+	for i := range p.conds {
+		if !p.conds[i].is(&o.conds[i]) {
 			return false
 		}
 	}

@@ -322,8 +322,7 @@ func (spec *namedSpec) check(b *bucket) error {
 	if err != nil {
 		return compiler{b: b}.own(err)
 	}
-	q.plan.dry = true
-	if err := q.compile(); err != nil {
+	if err := q.check(&plan{dry: true}); err != nil {
 		return err
 	}
 	switch a := spec.Aggregate; {

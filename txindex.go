@@ -150,7 +150,7 @@ func (o *ownWrites) choose(x *exec, n need) txChoice {
 		rows = append(rows, o.count(path))
 		if rows[i] < least {
 			least = rows[i]
-			matches = math.Ldexp(float64(least), bits.OnesCount64(path.answered)-x.p.n)
+			matches = math.Ldexp(float64(least), bits.OnesCount64(path.answered)-len(x.p.conds))
 		}
 	}
 	cost := func(c *txChoice) float64 {

@@ -450,6 +450,5 @@ func (tx *Tx) replaceAllLocked(op string, tb *txBucket, all, fresh []*table.Vers
 
 // matching reads the records that match all filters.
 func (tx *Tx) matching(b *bucket, filters []Filter) ([]*table.Version, error) {
-	q := newQuery(b, &tx.scope, decoder[*table.Version]{make: func(v *table.Version) *table.Version { return v }}, filters)
-	return q.All()
+	return newQuery(b, &tx.scope, &versionDecoder, filters).All()
 }

@@ -250,7 +250,7 @@ func (h *TypedBucket[T]) Clear(ctx context.Context) error { return h.Dynamic().C
 
 // Where returns a query for the records that match all filters.
 func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
-	return newQuery(h.b, h.at, h.c.dec, filters)
+	return newQuery(h.b, h.at, &h.c.dec, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys

@@ -67,15 +67,10 @@ var everywhere = reactive.Interval{NoHi: true}
 
 // anchors returns where changes that concern a read are looked for.
 func (d *dependency) anchors() []anchor {
-	p := d.plan
-	if p.never {
+	if d.never {
 		return []anchor{{never: true}}
 	}
-	conds := p.few[:min(p.n, len(p.few))]
-	if p.more != nil {
-		conds = p.more[:p.n]
-	}
-	list := anchorsOf(conds)
+	list := anchorsOf(d.conds)
 	for i := range list {
 		d.bound(&list[i])
 		slices.SortFunc(list[i].eq, func(a, b fixed) int { return strings.Compare(a.ref.name, b.ref.name) })
@@ -201,14 +196,14 @@ func (d *dependency) bound(a *anchor) {
 	if d.after == nil && d.from == nil && d.until == nil {
 		return
 	}
-	if len(d.plan.order) == 0 {
+	if len(d.order) == 0 {
 		if a.axis == nil {
 			a.axis, a.rows = nil, true
 			d.boundRows(a)
 		}
 		return
 	}
-	k := &d.plan.order[0]
+	k := &d.order[0]
 	if !k.ref.plain() || !hasAxis(k.ref.slot) || a.axis != nil && a.axis.name != k.ref.name || a.has(&k.ref) {
 		return
 	}
