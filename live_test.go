@@ -1,10 +1,9 @@
 package store_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,121 +18,98 @@ type liveUser struct {
 
 type byRole struct{ Role string }
 
-func openLive(t *testing.T) (*store.Store, *store.TypedBucket[liveUser]) {
-	st, err := store.Open(context.Background(), store.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		require.NoError(t, st.Close(ctx))
-	})
-	users, err := store.Define[liveUser](context.Background(), st, "users")
-	require.NoError(t, err)
-	return st, users
+func openUsers(t *testing.T) (*store.Store, *store.TypedBucket[liveUser]) {
+	t.Helper()
+	return openTyped[liveUser](t, store.Options{}, "users")
 }
 
 func TestLiveQuery(t *testing.T) {
-	ctx := context.Background()
-	st, users := openLive(t)
-	q, err := store.DefineQuery(st, "by-role", func(q *store.QueryCtx, p byRole) ([]liveUser, error) {
-		return users.In(q).Where(store.Eq("role", p.Role)).All()
+	synctest.Test(t, func(t *testing.T) {
+		st, users := openUsers(t)
+		q := defineLive(t, st, "by-role", func(q *store.QueryCtx, p byRole) ([]liveUser, error) {
+			return users.In(q).Where(store.Eq("role", p.Role)).All()
+		})
+		sub := subscribeLive(t, q, byRole{"admin"})
+		ev := nextOf(t, sub)
+		require.Empty(t, ev.Result)
+		insertLive(t, users, liveUser{ID: "a", Role: "admin"})
+		ev = nextOf(t, sub)
+		require.Len(t, ev.Result, 1)
+		require.Equal(t, store.Seq(1), ev.Seq)
+		insertLive(t, users, liveUser{ID: "b", Role: "user"})
+		settleLive(t, st)
+		got, err := q.Run(bg, byRole{"admin"})
+		require.NoError(t, err)
+		require.Len(t, got, 1)
+		n := defineLive(t, st, "count", func(q *store.QueryCtx, _ none) (int, error) {
+			return users.In(q).Count(store.Eq("role", "admin"))
+		})
+		var counts []int
+		stop, err := n.OnChange(bg, none{}, func(n int) { counts = append(counts, n) })
+		require.NoError(t, err)
+		insertLive(t, users, liveUser{ID: "c", Role: "admin"})
+		settleLive(t, st)
+		require.Equal(t, []int{2}, counts)
+		insertLive(t, users, liveUser{ID: "d", Role: "user"})
+		settleLive(t, st)
+		require.Equal(t, []int{2}, counts)
+		stop()
+		sub.Close()
+		_, err = sub.Next(bg)
+		require.ErrorIs(t, err, store.ErrUnsubscribed)
 	})
-	require.NoError(t, err)
-	sub, err := q.Subscribe(ctx, byRole{"admin"})
-	require.NoError(t, err)
-	ev, err := sub.Next(ctx)
-	require.NoError(t, err)
-	require.Empty(t, ev.Result)
-	_, err = users.Insert(ctx, liveUser{ID: "a", Role: "admin"})
-	require.NoError(t, err)
-	ev, err = sub.Next(ctx)
-	require.NoError(t, err)
-	require.Len(t, ev.Result, 1)
-	require.Equal(t, store.Seq(1), ev.Seq)
-	_, err = users.Insert(ctx, liveUser{ID: "b", Role: "user"})
-	require.NoError(t, err)
-	require.NoError(t, st.Settle(ctx))
-	got, err := q.Run(ctx, byRole{"admin"})
-	require.NoError(t, err)
-	require.Len(t, got, 1)
-	n, err := store.DefineQuery(st, "count", func(q *store.QueryCtx, _ struct{}) (int, error) {
-		return users.In(q).Count(store.Eq("role", "admin"))
-	})
-	require.NoError(t, err)
-	var counts []int
-	stop, err := n.OnChange(ctx, struct{}{}, func(n int) { counts = append(counts, n) })
-	require.NoError(t, err)
-	_, err = users.Insert(ctx, liveUser{ID: "c", Role: "admin"})
-	require.NoError(t, err)
-	require.NoError(t, st.Settle(ctx))
-	require.Equal(t, []int{2}, counts)
-	_, err = users.Insert(ctx, liveUser{ID: "d", Role: "user"})
-	require.NoError(t, err)
-	require.NoError(t, st.Settle(ctx))
-	require.Equal(t, []int{2}, counts)
-	stop()
-	sub.Close()
-	_, err = sub.Next(ctx)
-	require.ErrorIs(t, err, store.ErrUnsubscribed)
 }
 
 // Together brings several queries at one commit, whichever of them changed.
 func TestTogether(t *testing.T) {
-	ctx := context.Background()
-	st, users := openLive(t)
-	list, err := store.DefineQuery(st, "list", func(q *store.QueryCtx, p byRole) ([]liveUser, error) {
-		return users.In(q).Where(store.Eq("role", p.Role)).All()
-	})
-	require.NoError(t, err)
-	count, err := store.DefineQuery(st, "count", func(q *store.QueryCtx, _ struct{}) (int, error) {
-		return users.In(q).Count()
-	})
-	require.NoError(t, err)
-	admins, err := list.Subscribe(ctx, byRole{"admin"})
-	require.NoError(t, err)
-	all, err := count.Subscribe(ctx, struct{}{})
-	require.NoError(t, err)
-	both, err := store.Together(ctx, admins, all)
-	require.NoError(t, err)
-	ev, err := both.Next(ctx)
-	require.NoError(t, err)
-	require.Empty(t, admins.At(ev).Result)
-	require.Zero(t, all.At(ev).Result)
+	synctest.Test(t, func(t *testing.T) {
+		st, users := openUsers(t)
+		list := defineLive(t, st, "list", func(q *store.QueryCtx, p byRole) ([]liveUser, error) {
+			return users.In(q).Where(store.Eq("role", p.Role)).All()
+		})
+		count := defineLive(t, st, "count", func(q *store.QueryCtx, _ none) (int, error) {
+			return users.In(q).Count()
+		})
+		admins := subscribeLive(t, list, byRole{"admin"})
+		all := subscribeLive(t, count, none{})
+		both, err := store.Together(bg, admins, all)
+		require.NoError(t, err)
+		ev, err := both.Next(bg)
+		require.NoError(t, err)
+		require.Empty(t, admins.At(ev).Result)
+		require.Zero(t, all.At(ev).Result)
 
-	for i := range 100 {
-		role := "user"
-		if i%3 == 0 {
-			role = "admin"
+		for i := range 100 {
+			role := "user"
+			if i%3 == 0 {
+				role = "admin"
+			}
+			seq := st.Stats().Commits
+			insertLive(t, users, liveUser{ID: fmt.Sprint(i), Role: role})
+			ev, err = both.Next(bg)
+			require.NoError(t, err)
+			require.Greater(t, ev.Seq, seq)
+			require.Equal(t, i+1, all.At(ev).Result)
+			require.Len(t, admins.At(ev).Result, i/3+1)
 		}
-		seq := st.Stats().Commits
-		_, err = users.Insert(ctx, liveUser{ID: fmt.Sprint(i), Role: role})
+		admins.Close() // the others go on
+		insertLive(t, users, liveUser{ID: "x", Role: "admin"})
+		ev, err = both.Next(bg)
 		require.NoError(t, err)
-		ev, err = both.Next(ctx)
-		require.NoError(t, err)
-		require.Greater(t, ev.Seq, seq)
-		require.Equal(t, i+1, all.At(ev).Result)
-		require.Len(t, admins.At(ev).Result, i/3+1)
-	}
-	admins.Close() // the others go on
-	_, err = users.Insert(ctx, liveUser{ID: "x", Role: "admin"})
-	require.NoError(t, err)
-	ev, err = both.Next(ctx)
-	require.NoError(t, err)
-	require.Len(t, admins.At(ev).Result, 35)
-	other, err := list.Subscribe(ctx, byRole{"user"})
-	require.NoError(t, err)
-	require.Panics(t, func() { other.At(ev) })
-	both.Close()
-	_, err = both.Next(ctx)
-	require.ErrorIs(t, err, store.ErrUnsubscribed)
-	_, err = store.Together(ctx)
-	require.Error(t, err)
+		require.Len(t, admins.At(ev).Result, 35)
+		other := subscribeLive(t, list, byRole{"user"})
+		require.Panics(t, func() { other.At(ev) })
+		both.Close()
+		_, err = both.Next(bg)
+		require.ErrorIs(t, err, store.ErrUnsubscribed)
+		_, err = store.Together(bg)
+		require.Error(t, err)
+	})
 }
 
 func TestExplainLive(t *testing.T) {
-	ctx := context.Background()
-	st, users := openLive(t)
-	q, err := store.DefineQuery(st, "q", func(q *store.QueryCtx, p byRole) (int, error) {
+	st, users := openUsers(t)
+	q := defineLive(t, st, "q", func(q *store.QueryCtx, p byRole) (int, error) {
 		if _, ok := users.In(q).Get("boss"); !ok {
 			return 0, nil
 		}
@@ -144,23 +120,19 @@ func TestExplainLive(t *testing.T) {
 		n, err := users.In(q).Where(store.Between("age", 30, 40)).Sum("age")
 		return len(some) + int(n), err
 	})
-	require.NoError(t, err)
 	state, err := q.Explain(byRole{"admin"})
 	require.NoError(t, err)
 	require.False(t, state.Live)
 	for i := range 10 {
-		_, err := users.Insert(ctx, liveUser{ID: fmt.Sprint(i), Role: "admin", Age: 30 + i})
-		require.NoError(t, err)
+		insertLive(t, users, liveUser{ID: fmt.Sprint(i), Role: "admin", Age: 30 + i})
 	}
-	_, err = q.Subscribe(ctx, byRole{"admin"})
-	require.NoError(t, err)
+	subscribeLive(t, q, byRole{"admin"})
 	state, err = st.ExplainQuery("q", byRole{"admin"})
 	require.NoError(t, err)
 	require.True(t, state.Live)
 	require.Equal(t, []string{`bucket "users": the record with key boss`}, state.Reads)
-	_, err = users.Insert(ctx, liveUser{ID: "boss", Role: "boss", Age: 77})
-	require.NoError(t, err)
-	require.NoError(t, st.Settle(ctx))
+	insertLive(t, users, liveUser{ID: "boss", Role: "boss", Age: 77})
+	settleLive(t, st)
 	state, err = q.Explain(byRole{"admin"})
 	require.NoError(t, err)
 	require.Equal(t, []string{
@@ -170,11 +142,9 @@ func TestExplainLive(t *testing.T) {
 	}, state.Reads)
 	require.EqualValues(t, 2, state.Evaluations)
 	require.Equal(t, 1, state.Subscribers)
-	_, err = users.Insert(ctx, liveUser{ID: "young", Role: "admin", Age: 20})
-	require.NoError(t, err)
-	_, err = users.Insert(ctx, liveUser{ID: "other", Role: "user", Age: 35})
-	require.NoError(t, err)
-	require.NoError(t, st.Settle(ctx))
+	insertLive(t, users, liveUser{ID: "young", Role: "admin", Age: 20})
+	insertLive(t, users, liveUser{ID: "other", Role: "user", Age: 35})
+	settleLive(t, st)
 	state, err = q.Explain(byRole{"admin"})
 	require.NoError(t, err)
 	require.EqualValues(t, 3, state.Evaluations, "the sum is another one, the two oldest admins are the same")
@@ -184,25 +154,21 @@ func TestExplainLive(t *testing.T) {
 // What a write looks at does not grow with the subscriptions that it does not
 // concern, by equality and by intervals.
 func TestLiveVisited(t *testing.T) {
-	ctx := context.Background()
 	visited := func(n int, filter func(p int) []store.Filter) float64 {
-		st, users := openLive(t)
-		q, err := store.DefineQuery(st, "q", func(q *store.QueryCtx, p int) ([]liveUser, error) {
+		st, users := openUsers(t)
+		q := defineLive(t, st, "q", func(q *store.QueryCtx, p int) ([]liveUser, error) {
 			return users.In(q).Where(filter(p)...).All()
 		})
-		require.NoError(t, err)
 		for p := range n {
-			_, err := q.Subscribe(ctx, p)
-			require.NoError(t, err)
+			subscribeLive(t, q, p)
 		}
 		before := st.Stats().Queries
 		const writes = 200
 		for i := range writes {
 			p := i * 7919 % n
-			_, err := users.Insert(ctx, liveUser{ID: fmt.Sprint(i), Role: fmt.Sprint(p), Age: p})
-			require.NoError(t, err)
+			insertLive(t, users, liveUser{ID: fmt.Sprint(i), Role: fmt.Sprint(p), Age: p})
 		}
-		require.NoError(t, st.Settle(ctx))
+		settleLive(t, st)
 		after := st.Stats().Queries
 		require.LessOrEqual(t, after.Evaluations-before.Evaluations, int64(writes))
 		require.EqualValues(t, writes, after.Changes-before.Changes)

@@ -17,16 +17,16 @@ import (
 // for: it is evaluated once, not for ever.
 func TestEnemyTimeFailedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, _ := openFoe(t, store.Options{})
+		st, _ := openFoes(t, store.Options{})
 		var runs atomic.Int64
-		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) {
+		q := defineLive(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) {
 			now := q.Now(time.Minute)
 			if n := runs.Add(1); n > 1 && n < 1000 {
 				return now, errors.New("no")
 			}
 			return now, nil
 		})
-		sub := subscribeFoe(t, q, none{})
+		sub := subscribeLive(t, q, none{})
 		require.NoError(t, nextOf(t, sub).Err)
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()
@@ -37,10 +37,10 @@ func TestEnemyTimeFailedOnce(t *testing.T) {
 // A parent is told of what time does to its child.
 func TestEnemyTimeNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, _ := openFoe(t, store.Options{})
-		child := defineFoe(t, st, "child", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil })
-		parent := defineFoe(t, st, "parent", func(q *store.QueryCtx, _ none) (time.Time, error) { return child.RunIn(q, none{}) })
-		sub := subscribeFoe(t, parent, none{})
+		st, _ := openFoes(t, store.Options{})
+		child := defineLive(t, st, "child", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil })
+		parent := defineLive(t, st, "parent", func(q *store.QueryCtx, _ none) (time.Time, error) { return child.RunIn(q, none{}) })
+		sub := subscribeLive(t, parent, none{})
 		first := nextOf(t, sub).Result
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -52,12 +52,12 @@ func TestEnemyTimeNested(t *testing.T) {
 // then gets the new value, and the function is not called for ever.
 func TestEnemyTimeGrandchildWhileLingering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, _ := openFoe(t, store.Options{})
-		c := defineFoe(t, st, "c", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(100 * time.Millisecond), nil })
-		b := defineFoe(t, st, "b", func(q *store.QueryCtx, _ none) (time.Time, error) { return c.RunIn(q, none{}) })
+		st, _ := openFoes(t, store.Options{})
+		c := defineLive(t, st, "c", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(100 * time.Millisecond), nil })
+		b := defineLive(t, st, "b", func(q *store.QueryCtx, _ none) (time.Time, error) { return c.RunIn(q, none{}) })
 		var runs atomic.Int64
 		release := make(chan none)
-		a := defineFoe(t, st, "a", func(q *store.QueryCtx, _ none) (time.Time, error) {
+		a := defineLive(t, st, "a", func(q *store.QueryCtx, _ none) (time.Time, error) {
 			if runs.Add(1) > 1000 {
 				<-release
 				return time.Time{}, errors.New("called again and again")
@@ -65,11 +65,11 @@ func TestEnemyTimeGrandchildWhileLingering(t *testing.T) {
 			return b.RunIn(q, none{})
 		})
 		defer close(release)
-		sub := subscribeFoe(t, a, none{})
+		sub := subscribeLive(t, a, none{})
 		first := nextOf(t, sub).Result
 		sub.Close()
 		time.Sleep(250 * time.Millisecond)
-		sub = subscribeFoe(t, a, none{})
+		sub = subscribeLive(t, a, none{})
 		require.Equal(t, first.Add(200*time.Millisecond), nextOf(t, sub).Result)
 		synctest.Wait()
 		require.Less(t, runs.Load(), int64(10), "evaluations")
@@ -80,9 +80,9 @@ func TestEnemyTimeGrandchildWhileLingering(t *testing.T) {
 // that had waited for it does not ask for the time any more.
 func TestEnemyTimeAfterIdleTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, foes := openFoe(t, store.Options{})
+		st, foes := openFoes(t, store.Options{})
 		putFoe(t, foes, "a", 1)
-		subscribeFoe(t, defineFoe(t, st, "at first", func(q *store.QueryCtx, _ none) (time.Time, error) {
+		subscribeLive(t, defineLive(t, st, "at first", func(q *store.QueryCtx, _ none) (time.Time, error) {
 			if _, ok := foes.In(q).Get("a"); ok {
 				return q.Now(time.Minute), nil
 			}
@@ -90,7 +90,7 @@ func TestEnemyTimeAfterIdleTimer(t *testing.T) {
 		}), none{})
 		require.NoError(t, foes.Delete(bg, "a"))
 		time.Sleep(2 * time.Minute) // the timer fires, and there is nothing to do
-		sub := subscribeFoe(t, defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil }), none{})
+		sub := subscribeLive(t, defineLive(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil }), none{})
 		first := nextOf(t, sub).Result
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -101,12 +101,12 @@ func TestEnemyTimeAfterIdleTimer(t *testing.T) {
 // Run after Close finds that the time has changed: no callback is called any more.
 func TestEnemyTimeNoCallbackAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, _ := openFoe(t, store.Options{})
-		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil })
+		st, _ := openFoes(t, store.Options{})
+		q := defineLive(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) { return q.Now(time.Minute), nil })
 		var calls atomic.Int64
 		_, err := q.OnChange(bg, none{}, func(time.Time) { calls.Add(1) })
 		require.NoError(t, err)
-		closeFoe(t, st)
+		closeLive(t, st)
 		time.Sleep(2 * time.Minute)
 		_, _ = q.Run(bg, none{})
 		synctest.Wait()
@@ -118,9 +118,9 @@ func TestEnemyTimeNoCallbackAfterClose(t *testing.T) {
 func TestEnemyTimeStuckWhileOthersSubscribe(t *testing.T) {
 	oneWorker(t)
 	synctest.Test(t, func(t *testing.T) {
-		st, foes := openFoe(t, store.Options{})
+		st, foes := openFoes(t, store.Options{})
 		release := make(chan none)
-		stuck := defineFoe(t, st, "stuck", func(q *store.QueryCtx, _ none) (int, error) {
+		stuck := defineLive(t, st, "stuck", func(q *store.QueryCtx, _ none) (int, error) {
 			n, err := foes.In(q).Count()
 			if n > 0 {
 				<-release
@@ -128,18 +128,18 @@ func TestEnemyTimeStuckWhileOthersSubscribe(t *testing.T) {
 			return n, err
 		})
 		defer close(release)
-		count := defineFoe(t, st, "count", func(q *store.QueryCtx, _ int) (int, error) {
+		count := defineLive(t, st, "count", func(q *store.QueryCtx, _ int) (int, error) {
 			list, err := foes.In(q).Where().All()
 			return len(list), err
 		})
-		subscribeFoe(t, stuck, none{})
+		subscribeLive(t, stuck, none{})
 		putFoe(t, foes, "a", 1)
 		synctest.Wait()
-		sub := subscribeFoe(t, count, 0)
+		sub := subscribeLive(t, count, 0)
 		require.Equal(t, 1, nextOf(t, sub).Result)
 		putFoe(t, foes, "b", 1)
 		for i := range 200 { // each first evaluation is made by the one who subscribes
-			subscribeFoe(t, count, i+1).Close()
+			subscribeLive(t, count, i+1).Close()
 			time.Sleep(5 * time.Millisecond)
 		}
 		synctest.Wait()
@@ -152,9 +152,9 @@ func TestEnemyTimeStuckWhileOthersSubscribe(t *testing.T) {
 func TestEnemyTimeStuckDoesNotSlowOthers(t *testing.T) {
 	oneWorker(t)
 	synctest.Test(t, func(t *testing.T) {
-		st, foes := openFoe(t, store.Options{})
+		st, foes := openFoes(t, store.Options{})
 		release := make(chan none)
-		stuck := defineFoe(t, st, "stuck", func(q *store.QueryCtx, _ none) (int, error) {
+		stuck := defineLive(t, st, "stuck", func(q *store.QueryCtx, _ none) (int, error) {
 			n, err := foes.In(q).Count()
 			if n > 0 {
 				<-release
@@ -162,18 +162,18 @@ func TestEnemyTimeStuckDoesNotSlowOthers(t *testing.T) {
 			return n, err
 		})
 		defer close(release)
-		subscribeFoe(t, stuck, none{})
+		subscribeLive(t, stuck, none{})
 		putFoe(t, foes, "a", 1)
 		synctest.Wait()
 		var runs atomic.Int64
-		count := defineFoe(t, st, "count", func(q *store.QueryCtx, _ int) (int, error) {
+		count := defineLive(t, st, "count", func(q *store.QueryCtx, _ int) (int, error) {
 			runs.Add(1)
 			list, err := foes.In(q).Where().All()
 			return len(list), err
 		})
 		const nodes = 500
 		for i := range nodes {
-			subscribeFoe(t, count, i)
+			subscribeLive(t, count, i)
 		}
 		runs.Store(0)
 		putFoe(t, foes, "b", 1)
@@ -186,24 +186,25 @@ func TestEnemyTimeStuckDoesNotSlowOthers(t *testing.T) {
 // Who comes and goes often is no reason to forget a query within the second.
 func TestEnemyTimeLingerChurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, _ := openFoe(t, store.Options{})
+		st, _ := openFoes(t, store.Options{})
 		var runs atomic.Int64
-		q := defineFoe(t, st, "q", func(*store.QueryCtx, none) (int, error) { return int(runs.Add(1)), nil })
+		q := defineLive(t, st, "q", func(*store.QueryCtx, none) (int, error) { return int(runs.Add(1)), nil })
 		for range 10_000 {
-			subscribeFoe(t, q, none{}).Close()
+			subscribeLive(t, q, none{}).Close()
 		}
 		require.EqualValues(t, 1, runs.Load(), "evaluations, within one instant")
 	})
 }
 
-// Many functions that wait for something slow at the same time all make progress. The watch over stuck workers
-// begins only if a commit comes when all of them are at work.
+// Many functions that wait for something slow at the same time all make progress.
+// The watch over stuck workers begins only if a commit comes when all of them are
+// at work.
 func TestEnemyTimeTenThousandSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, foes := openFoe(t, store.Options{})
+		st, foes := openFoes(t, store.Options{})
 		gate := make(chan none)
 		var waiting atomic.Int64
-		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ int) (int, error) {
+		q := defineLive(t, st, "q", func(q *store.QueryCtx, _ int) (int, error) {
 			r, ok := foes.In(q).Get("a")
 			if ok {
 				waiting.Add(1)
@@ -216,7 +217,7 @@ func TestEnemyTimeTenThousandSlow(t *testing.T) {
 		defer release()
 		subs := make([]*store.Subscription[int], nodes)
 		for i := range subs {
-			subs[i] = subscribeFoe(t, q, i)
+			subs[i] = subscribeLive(t, q, i)
 			nextOf(t, subs[i])
 		}
 		putFoe(t, foes, "a", 7)
@@ -228,27 +229,25 @@ func TestEnemyTimeTenThousandSlow(t *testing.T) {
 		require.EqualValues(t, nodes, waiting.Load(), "under way at the same time")
 		require.Less(t, time.Since(began), time.Second)
 		release()
-		settleFoe(t, st)
+		settleLive(t, st)
 		for _, s := range subs {
 			require.Equal(t, 7, s.Current().Result)
 		}
 	})
 }
 
-// --- What held. ---
-
 // The time is cut for each granularity, and an evaluation comes exactly when the
 // finest of them changes; equal results are not delivered.
 func TestEnemyTimeGranularities(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, _ := openFoe(t, store.Options{})
+		st, _ := openFoes(t, store.Options{})
 		var runs atomic.Int64
-		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) {
+		q := defineLive(t, st, "q", func(q *store.QueryCtx, _ none) (time.Time, error) {
 			runs.Add(1)
 			q.Now(10 * time.Second)
 			return q.Now(time.Minute), nil
 		})
-		sub := subscribeFoe(t, q, none{})
+		sub := subscribeLive(t, q, none{})
 		first := nextOf(t, sub).Result
 		time.Sleep(10*time.Second - time.Nanosecond)
 		synctest.Wait()
@@ -276,27 +275,27 @@ func TestEnemyTimeJumpingClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var clock atomic.Int64
 		clock.Store(time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC).Unix())
-		st, foes := openFoe(t, store.Options{TTLInterval: -1, Clock: func() time.Time { return time.Unix(clock.Load(), 0) }})
+		st, foes := openFoes(t, store.Options{TTLInterval: -1, Clock: func() time.Time { return time.Unix(clock.Load(), 0) }})
 		var runs atomic.Int64
-		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (int64, error) {
+		q := defineLive(t, st, "q", func(q *store.QueryCtx, _ none) (int64, error) {
 			runs.Add(1)
 			return q.Now(time.Minute).Unix(), nil
 		})
 		start := clock.Load()
-		sub := subscribeFoe(t, q, none{})
+		sub := subscribeLive(t, q, none{})
 		require.Equal(t, start, nextOf(t, sub).Result)
 		time.Sleep(time.Hour) // the clock stands still
 		synctest.Wait()
 		require.EqualValues(t, 1, runs.Load())
 		clock.Add(3600) // a worker looks around when something is committed
 		putFoe(t, foes, "a", 1)
-		settleFoe(t, st)
+		settleLive(t, st)
 		require.Equal(t, start+3600, nextOf(t, sub).Result)
 		require.EqualValues(t, 2, runs.Load())
 		clock.Add(-7200)
 		time.Sleep(time.Hour)
 		putFoe(t, foes, "b", 1)
-		settleFoe(t, st)
+		settleLive(t, st)
 		require.LessOrEqual(t, runs.Load(), int64(3))
 		clock.Add(10 * 3600)
 		fresh, err := q.Run(bg, none{})
@@ -309,16 +308,16 @@ func TestEnemyTimeJumpingClock(t *testing.T) {
 // back finds it, and later it is gone. A write meanwhile counts.
 func TestEnemyTimeLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, foes := openFoe(t, store.Options{})
+		st, foes := openFoes(t, store.Options{})
 		var runs atomic.Int64
-		q := defineFoe(t, st, "q", func(q *store.QueryCtx, _ none) (int, error) {
+		q := defineLive(t, st, "q", func(q *store.QueryCtx, _ none) (int, error) {
 			runs.Add(1)
 			list, err := foes.In(q).Where().All()
 			return len(list), err
 		})
 		visit := func(want, wantRuns int) {
 			t.Helper()
-			sub := subscribeFoe(t, q, none{})
+			sub := subscribeLive(t, q, none{})
 			defer sub.Close()
 			require.Equal(t, want, nextOf(t, sub).Result)
 			require.EqualValues(t, wantRuns, runs.Load())
@@ -331,7 +330,7 @@ func TestEnemyTimeLinger(t *testing.T) {
 		putFoe(t, foes, "a", 1)
 		visit(1, 2)
 		putFoe(t, foes, "b", 1)
-		settleFoe(t, st)
+		settleLive(t, st)
 		require.EqualValues(t, 2, runs.Load(), "nobody waits for it")
 		visit(2, 3)
 		time.Sleep(1100 * time.Millisecond)
