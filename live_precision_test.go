@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -435,4 +436,31 @@ var liveQuiets = []liveQuiet{
 		func(x *liveItems) { x.exchange(5, 7, "n"); x.set(1, "rank", 2) },
 		func(x *liveItems) { x.set(1, "n", 2) },
 	},
+}
+
+// A number that stays equal but changes its type, or its sign, is a change.
+func TestLiveNumberForm(t *testing.T) {
+	for _, typ := range []store.Type{store.Number, store.Any, store.Float} {
+		t.Run(typ.String(), func(t *testing.T) {
+			ctx := t.Context()
+			s := openStore(t, store.Options{})
+			b, err := s.DefineBucket(ctx, "b", store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.Int}, "n": {Type: typ}}})
+			require.NoError(t, err)
+			q, err := store.DefineQuery(s, "q", func(q *store.QueryCtx, _ struct{}) ([]store.Record, error) {
+				return b.In(q).Where().Select("n").All()
+			})
+			require.NoError(t, err)
+			_, err = b.Insert(ctx, store.Fields{"id": 1, "n": 0})
+			require.NoError(t, err)
+			sub, err := q.Subscribe(ctx, struct{}{})
+			require.NoError(t, err)
+			for _, n := range []any{math.Copysign(0, -1), 0, 3.0, 3, 3.0} {
+				_, err := b.Update(ctx, 1, store.Fields{"n": n})
+				require.NoError(t, err)
+				require.NoError(t, s.Settle(ctx))
+				now, _ := b.Get(1)
+				require.Equal(t, fmt.Sprintf("%T %v", now.Get("n"), now.Get("n")), fmt.Sprintf("%T %v", sub.Current().Result[0].Get("n"), sub.Current().Result[0].Get("n")))
+			}
+		})
+	}
 }

@@ -139,7 +139,7 @@ func (d *dependency) overlaps(c *change) bool {
 		return true
 	}
 	for _, pos := range d.fields {
-		if !c.b.shape.slots[pos].equal(c.old, c.new) {
+		if !c.b.shape.slots[pos].identical(c.old, c.new) {
 			return true
 		}
 	}

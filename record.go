@@ -278,5 +278,5 @@ func sameRecord(a, b Record) bool {
 	if sh.only == nil || th.only == nil {
 		return v == w && sh == th
 	}
-	return equalValues(a.Map(), b.Map())
+	return identicalValues(a.Map(), b.Map())
 }

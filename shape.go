@@ -454,6 +454,16 @@ func (s *slot) equal(a, b *table.Version) bool {
 	return equalValues(s.peek(a), s.peek(b))
 }
 
+// identical reports whether the field of two versions cannot be told apart: equal,
+// and the same number.
+func (s *slot) identical(a, b *table.Version) bool {
+	switch s.kind {
+	case memFloat, memNumber, memAny:
+		return identicalValues(s.peek(a), s.peek(b))
+	}
+	return s.equal(a, b)
+}
+
 // check returns the rules that a present field breaks; the caller has made the
 // field canonical (settle).
 func (s *slot) check(v *table.Version) broken {

@@ -2,8 +2,10 @@ package store
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -564,37 +566,32 @@ func equalValues(a, b any) bool {
 		return ok && string(x) == string(y)
 	case map[string]any:
 		y, ok := b.(map[string]any)
-		return ok && equalObjects(x, y)
+		return ok && maps.EqualFunc(x, y, equalValues)
 	case []any:
 		y, ok := b.([]any)
-		return ok && equalArrays(x, y)
+		return ok && slices.EqualFunc(x, y, equalValues)
 	}
 	return false
 }
 
-func equalObjects(a, b map[string]any) bool {
-	if len(a) != len(b) {
-		return false
+// identicalValues reports whether two values cannot be told apart: of the same
+// type, too, where equalValues compares numbers of two, and 0 with -0.
+func identicalValues(a, b any) bool {
+	switch x := a.(type) {
+	case int64:
+		y, ok := b.(int64)
+		return ok && x == y
+	case float64:
+		y, ok := b.(float64)
+		return ok && math.Float64bits(x) == math.Float64bits(y)
+	case map[string]any:
+		y, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(x, y, identicalValues)
+	case []any:
+		y, ok := b.([]any)
+		return ok && slices.EqualFunc(x, y, identicalValues)
 	}
-	for k, x := range a {
-		y, ok := b[k]
-		if !ok || !equalValues(x, y) {
-			return false
-		}
-	}
-	return true
-}
-
-func equalArrays(a, b []any) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i, x := range a {
-		if !equalValues(x, b[i]) {
-			return false
-		}
-	}
-	return true
+	return equalValues(a, b)
 }
 
 // equalIntFloat compares as integers: as floats, 2^53+1 would equal 2^53.
