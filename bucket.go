@@ -24,7 +24,9 @@ type bucket struct {
 	server  *server
 	prep    preparer
 	dropped atomic.Bool
-	plans   sync.Pool // of *plan, zero
+	log     bucketLog
+	places  atomic.Uint64 // the place of the next record, as far as the log knows
+	plans   sync.Pool     // of *plan, zero
 }
 
 // errStale tells a writer that what it had read has changed meanwhile.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"github.com/noex-go/store/internal/feed"
+	"github.com/noex-go/store/internal/logentry"
 	"github.com/noex-go/store/internal/table"
 )
 
@@ -9,7 +10,9 @@ import (
 //
 //  1. The bucket's writer has applied its requests: everything that can fail has
 //     happened, the versions are linked and pending, nobody sees them.
-//  2. Under the store's commit lock, in the order of sequences:
+//  2. Where there is a log, the changes are taken to it, and are as durable there as
+//     they are to be: see logWriter.
+//  3. Under the store's commit lock, in the order of sequences:
 //     stamp every version, bring the counters up, publish the sequence (one
 //     atomic store: from here on every reader sees all of it, in all buckets),
 //     hand the commit to the feed if anybody listens.
@@ -53,11 +56,38 @@ func (c *change) key() Key {
 }
 
 // commit publishes the pending changes of a bucket's requests, one sequence for
-// each request that changed something.
-func (st *Store) commit(b *bucket, rs []*request, marks []span) {
-	st.publish(b.table, b, rs, marks)
+// each request that changed something, once the log has them. Error: the log's;
+// then nothing was published.
+func (st *Store) commit(b *bucket, rs []*request, marks []span) error {
+	if st.log == nil {
+		st.publish(b.table, b, rs, marks)
+	} else if err := st.logRequests(b, rs, marks); err != nil {
+		return err
+	}
 	st.live.commit()
 	b.table.Settle()
+	return nil
+}
+
+// logRequests takes the changes of requests to the log, an entry for each.
+func (st *Store) logRequests(b *bucket, rs []*request, marks []span) error {
+	tk := &b.server.ticket
+	tk.reset()
+	for _, m := range marks {
+		if m.to == m.from || b.log.id == 0 {
+			continue
+		}
+		tk.begin()
+		tk.block.reset()
+		tk.block.take(b, b.table.Since(m.from)[:m.to-m.from])
+		tk.buf = logentry.AppendArray(logentry.AppendArray(tk.buf, 0), 1)
+		tk.buf = logentry.AppendArray(tk.block.append(tk.buf, b), 0)
+		tk.end()
+	}
+	tk.block.reset()
+	tk.single[0] = part{b: b, marks: marks, rs: rs}
+	tk.parts = tk.single[:]
+	return st.log.commit(tk)
 }
 
 func (st *Store) publish(t *table.Table, b *bucket, rs []*request, marks []span) {

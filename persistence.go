@@ -23,6 +23,13 @@ var (
 	ErrUnknownOutcome = errors.New("outcome is not known")
 	// ErrTrimmed is a position before which the log keeps only a snapshot.
 	ErrTrimmed = errors.New("log does not reach back that far")
+	// ErrLogFailed is a store that is read-only, since its log could not keep a
+	// commit, or might not have kept it: nothing more is acknowledged. The error
+	// says why. What failed then may be there, or not, when the log is opened again,
+	// if it is ErrUnknownOutcome too.
+	ErrLogFailed = errors.New("store is read-only: its log has failed")
+	// ErrNoLog is a store without persistence.
+	ErrNoLog = errors.New("store has no log")
 	// ErrNotEmpty is a log that has content where an empty one is needed.
 	ErrNotEmpty = errors.New("log is not empty")
 )

@@ -119,6 +119,9 @@ type Definition struct {
 	// TTL is how long after its insertion a record expires; 0: never. It is
 	// deleted at most Options.TTLInterval after that.
 	TTL time.Duration
+	// Volatile keeps the bucket out of the log: it is empty when the store is opened
+	// again.
+	Volatile bool
 
 	fields []string // order of the fields; set from structs, else alphabetical
 }

@@ -40,6 +40,7 @@ type server struct {
 	group    []*request // of the goroutine, under mu
 	marks    []span     // scratch, under mu
 	one      [1]*request
+	ticket   ticket // scratch, under mu: its place in the queue for the log
 }
 
 // span is the pending changes of one request.
@@ -324,8 +325,26 @@ func (s *server) run(rs []*request) {
 		}
 		s.marks = append(s.marks, span{from, t.Mark()})
 	}
-	if t.Mark() > 0 {
-		s.b.store.commit(s.b, rs, s.marks)
+	if t.Mark() == 0 {
+		return
+	}
+	err := s.b.store.commit(s.b, rs, s.marks)
+	if err == nil {
+		return
+	}
+	t.Undo(0)
+	if err == errEntrySize && len(rs) > 1 { // which of them is too large shows when each goes alone
+		for j := range rs {
+			if rs[j].err == nil {
+				s.run(rs[j : j+1])
+			}
+		}
+		return
+	}
+	for i, r := range rs {
+		if m := s.marks[i]; m.to > m.from {
+			r.err, r.seq, r.count = s.b.fail("commit", Key{}, err), 0, 0
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/noex-go/store/internal/feed"
+	"github.com/noex-go/store/internal/logentry"
 	"github.com/noex-go/store/internal/table"
 )
 
@@ -57,6 +58,8 @@ type Options struct {
 	TTLInterval time.Duration
 	// Clock is the source of time. Default: time.Now.
 	Clock func() time.Time
+	// Persistence keeps the commits beyond the process. Default: nothing does.
+	Persistence Persistence
 }
 
 func (o Options) withDefaults() Options {
@@ -76,6 +79,12 @@ func (o Options) withDefaults() Options {
 		o.TTLInterval = time.Second
 	}
 	o.MaxDepth = orDefault(o.MaxDepth, 64, math.MaxInt32)
+	if p := &o.Persistence; p.Adapter != nil {
+		o.MaxDepth = min(o.MaxDepth, logentry.MaxDepth)
+		if p.Durability.every == 0 {
+			p.Durability = Interval(100 * time.Millisecond)
+		}
+	}
 	o.MaxValueBytes = orDefault(o.MaxValueBytes, 16<<20, math.MaxInt)
 	o.TxRecords = orDefault(o.TxRecords, 100_000, math.MaxInt)
 	o.TxBytes = orDefault(o.TxBytes, 256<<20, math.MaxInt)
@@ -114,9 +123,12 @@ var storeCount atomic.Int64
 //     return left out.
 //   - "callback of query NAME": one per OnChange while its callback is called.
 //   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
+//   - "log sync": one, where the log is synced in intervals.
+//   - "log compaction": one, where the log needs it.
+//   - "log failure": one that reports it.
 //
 // Locks: a writer holds its bucket's (a transaction that commits, those of its
-// buckets in the order of definition), then takes the commit lock; nothing is locked under
+// buckets in the order of definition), then waits for its turn at the log, if there is one, and takes the commit lock; nothing is locked under
 // the commit lock but the feed and the inbox of the live queries, which are
 // leaves. The reactor's lock is taken before the commit lock and after a
 // definition's, by no commit. Definitions have a lock of their own, which no read
@@ -146,6 +158,10 @@ type Store struct {
 	snapshots atomic.Int64
 	holds     holds
 
+	log    *logWriter          // nil: no persistence
+	asleep map[string]*dormant // of the log, not defined; read under defMu, changed in a turn at the log
+	lastID uint64              // under defMu: of a bucket in the log
+
 	queries namedQueries
 	live    *reactor
 	calls   atomic.Int64 // of handlers and callbacks: when they begin, and when they end
@@ -154,14 +170,22 @@ type Store struct {
 	bug   plantedBug     // tests plant defects here, to see that other tests find them
 }
 
-// Open returns an empty store. The context bounds the opening, not the store's
-// life. Close it when done.
+// Open returns an empty store, or, with persistence, one with what its log has:
+// each bucket is there again, with its records, when it is defined. The context
+// bounds the opening, not the store's life. Close it when done. Errors: those of
+// the log's adapter, ErrLocked and ErrCorrupt among them.
 func Open(ctx context.Context, opt Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "open", Err: err}
 	}
-	st := &Store{opt: opt.withDefaults(), pins: table.NewPins(0), topicIDs: map[string]uint32{}, done: make(chan struct{}), closing: make(chan struct{})}
+	st := &Store{opt: opt.withDefaults(), topicIDs: map[string]uint32{}, done: make(chan struct{}), closing: make(chan struct{})}
 	st.clock = st.opt.Clock
+	log, found, err := st.openLog(ctx)
+	if err != nil {
+		return nil, &Error{Op: "open", Err: err}
+	}
+	st.pins = table.NewPins(found.seq)
+	st.asleep, st.lastID = found.byName, found.lastID
 	st.recent.maxCommits, st.recent.maxBytes = st.opt.RecentCommits, st.opt.RecentBytes
 	st.feed = feed.New[*commitEvent](st.opt.EventBuffer, st.opt.EventBufferChanges)
 	st.workers = feed.NewGroup(func(name string, p any, stack []byte) {
@@ -169,6 +193,9 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	})
 	st.buckets.Store(&map[string]*bucket{})
 	st.live = newReactor(st)
+	if log != nil {
+		st.startLog(log)
+	}
 	return st, nil
 }
 
@@ -208,6 +235,11 @@ func (st *Store) Close(ctx context.Context) error {
 		return &Error{Op: "close", Err: err}
 	}
 	st.live.cancel()
+	if st.log != nil {
+		if err := st.log.close(); err != nil {
+			return &Error{Op: "close", Err: err}
+		}
+	}
 	return nil
 }
 
@@ -254,14 +286,16 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	b := newBucket(st, st.topicID(name), name, def, sh)
 	st.defined++
 	b.serial = st.defined
+	all := maps.Clone(old)
+	all[name] = b
+	if err := st.logDefinition(b, all); err != nil {
+		return nil, b.fail("define", Key{}, err)
+	}
 	st.workers.Go("bucket server "+name, b.server.serve)
 	if def.TTL > 0 && st.opt.TTLInterval > 0 && !st.ticking {
 		st.ticking = true
 		st.workers.Go("ttl", st.tick)
 	}
-	all := maps.Clone(old)
-	all[name] = b
-	st.buckets.Store(&all)
 	st.live.rebind(name, nil)
 	return b, nil
 }
@@ -310,7 +344,8 @@ func (st *Store) Definition(name string) (Definition, error) {
 	return b.def.clone(), nil
 }
 
-// DropBucket removes a bucket and its records, without events. Writes that were
+// DropBucket removes a bucket and its records, without events; also one that is
+// only in the log, and not defined. Writes that were
 // taken complete first. Handles to it answer ErrBucketNotDefined from then on,
 // also when a bucket of the name is defined again. Error: ErrBucketNotDefined.
 func (st *Store) DropBucket(ctx context.Context, name string) error {
@@ -324,13 +359,15 @@ func (st *Store) DropBucket(ctx context.Context, name string) error {
 	}
 	b, err := st.find("drop", name)
 	if err != nil {
+		if d := st.asleep[name]; d != nil {
+			return st.dropAsleep(d)
+		}
 		return err
 	}
-	all := maps.Clone(*st.buckets.Load())
-	delete(all, name)
-	st.buckets.Store(&all)
-	b.dropped.Store(true)
 	b.server.stop()
+	if err := st.logDrop(b); err != nil {
+		return b.fail("drop", Key{}, err)
+	}
 	st.live.rebind(name, b)
 	return nil
 }
@@ -386,8 +423,17 @@ type Stats struct {
 		Evaluations, Unchanged                       int64
 		Changes, Visited                             int64
 	}
+	// Persistence is the log: the position of its newest entry, what was appended
+	// and synced since Open, the bytes that a start would read, why it takes nothing
+	// more, the buckets in it that are not defined, and what opening it found.
 	Persistence struct {
-		Enabled bool
+		Enabled        bool
+		Position       Position
+		Appends, Syncs int64
+		Bytes          int64
+		Failed         error
+		Undefined      []string
+		Recovery       Recovery
 	}
 	TTL struct {
 		Enabled       bool
@@ -436,6 +482,9 @@ func (st *Store) Stats() Stats {
 		}
 	}
 	st.live.stats(&s)
+	if st.log != nil {
+		st.log.stats(&s)
+	}
 	s.TTL.CheckInterval = max(st.opt.TTLInterval, 0)
 	s.Commits = Seq(st.pins.Published())
 	s.Snapshots = int(st.snapshots.Load())

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/noex-go/store/internal/feed"
+	"github.com/noex-go/store/internal/logentry"
 	"github.com/noex-go/store/internal/table"
 )
 
@@ -154,16 +154,26 @@ func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
 	if !ok {
 		return after, &ConflictError{}
 	}
+	if err := tx.clash(commits); err != nil {
+		return after, err
+	}
+	if n := len(commits); n > 0 {
+		after = commits[n-1].seq
+	}
+	return after, nil
+}
+
+// clash finds a change that collides with what was read.
+func (tx *Tx) clash(commits []*commitEvent) error {
 	for _, ev := range commits {
 		for i := range ev.changes {
 			c := &ev.changes[i]
 			if tb := tx.partLocked(c.b); tb != nil && (tb.reads.overlaps(c, tx.st.bug != bugKeysOnly) || tb.takes(c)) {
-				return after, c.conflict()
+				return c.conflict()
 			}
 		}
-		after = ev.seq
 	}
-	return after, nil
+	return nil
 }
 
 // conflict says what a change collided with.
@@ -251,45 +261,93 @@ func (tb *txBucket) apply() error {
 }
 
 // publish makes everything visible at once, unless a commit that was published
-// after checked changed something that was read.
-func (tx *Tx) publish(parts []*txBucket, checked uint64) error {
+// after checked changed something that was read; or the log does not take it.
+func (tx *Tx) publish(list []*txBucket, checked uint64) error {
 	st := tx.st
+	parts := make([]part, len(list))
+	for i, tb := range list {
+		parts[i].b = tb.b
+	}
+	if st.log != nil {
+		return tx.log(parts, checked)
+	}
 	st.commitMu.Lock()
 	defer st.commitMu.Unlock()
 	if _, err := tx.certify(checked, false); err != nil {
 		return err
 	}
+	st.publishParts(parts)
+	return nil
+}
+
+// log takes the transaction to the log, as one entry, which publishes it.
+func (tx *Tx) log(parts []part, checked uint64) error {
+	tk := &ticket{parts: parts}
+	tk.certify = func(ahead []*commitEvent) error {
+		tx.st.commitMu.Lock()
+		_, err := tx.certify(checked, false)
+		tx.st.commitMu.Unlock()
+		if err != nil || tx.iso == SnapshotIsolation {
+			return err
+		}
+		return tx.clash(ahead)
+	}
+	blocks := 0
+	for i := range parts {
+		if parts[i].b.log.id != 0 {
+			blocks++
+		}
+	}
+	if blocks > 0 {
+		tk.begin()
+		tk.buf = logentry.AppendArray(logentry.AppendArray(tk.buf, 0), blocks)
+		for i := range parts {
+			if b := parts[i].b; b.log.id != 0 {
+				tk.block.take(b, b.table.Since(0))
+				tk.buf = tk.block.append(tk.buf, b)
+				tk.block.reset()
+			}
+		}
+		tk.buf = tx.appendReads(tk.buf)
+		tk.end()
+	}
+	if err := tx.st.log.commit(tk); err != nil {
+		if _, ok := err.(*ConflictError); !ok {
+			err = &Error{Op: "commit", Err: err}
+		}
+		return err
+	}
+	return nil
+}
+
+// publishParts publishes the pending changes of several tables as one commit,
+// under the commit lock.
+func (st *Store) publishParts(parts []part) {
 	seq := st.pins.Published() + 1
 	if st.bug == bugEarly {
 		st.pins.Publish(seq)
 		runtime.Gosched()
 	}
-	for i, tb := range parts {
+	n := 0
+	for i := range parts {
 		if st.bug == bugHalf && i == 1 {
 			st.pins.Publish(seq)
 			runtime.Gosched()
 		}
-		tb.b.table.Stamp(0, tb.b.table.Mark(), seq)
+		t := parts[i].b.table
+		n += t.Mark()
+		t.Stamp(0, t.Mark(), seq)
 	}
-	for _, tb := range parts {
-		tb.b.table.BeginPublish()
+	for i := range parts {
+		parts[i].b.table.BeginPublish()
 	}
 	st.pins.Publish(seq)
-	for _, tb := range parts {
-		tb.b.table.EndPublish(seq)
+	for i := range parts {
+		parts[i].b.table.EndPublish(seq)
 	}
 	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 {
-		return nil // nobody but this transaction
-	}
-	n := 0
-	for _, tb := range parts {
-		n += len(tb.list)
+		return // nobody but this transaction
 	}
 	ev := newCommitEvent(seq, n)
-	touched := make([]feed.Touch, 0, len(parts))
-	for _, tb := range parts {
-		touched = append(touched, ev.add(tb.b, tb.b.table.Since(0)))
-	}
-	st.announce(ev, touched...)
-	return nil
+	st.announce(ev, ev.addParts(parts)...)
 }

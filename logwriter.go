@@ -1,0 +1,400 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/noex-go/store/internal/feed"
+)
+
+// logWriter takes commits to the log, and then publishes them.
+//
+//	bucket writers, transactions, definitions ──→ queue ──→ the one who leads:
+//	    certify, number ──→ Append ──→ Sync, if so durable ──→ publish, in order ──→ wake the others
+//
+// Who finds nobody leading leads, with the commits of all who queue; when they are
+// published, the next in the queue leads, on its own goroutine. So one append is
+// under way at a time, and all who wait for it share the next one: as many commits
+// as there are writers for one sync. A commit alone costs no hand-over.
+//
+// The one who leads works on the tables of the others, whose writers wait for it.
+//
+// An append or a sync that fails is the end: what waits for it fails, nothing of
+// it is visible, and the store is read-only from then on, since what is in the log
+// is not known to be what was acknowledged.
+type logWriter struct {
+	st      *Store
+	log     Log
+	mode    time.Duration // between syncs; or syncEach, syncNever
+	session []byte
+	most    int // bytes of an entry
+
+	mu      sync.Mutex // protects the queue
+	leading bool
+	queue   []*ticket
+
+	// Of the one who leads.
+	group   []*ticket
+	entries [][]byte
+	last    Position
+
+	snapshots sync.Mutex // one at a time, and none once closed
+	closed    bool       // under snapshots
+	closeErr  error
+
+	failed  atomic.Pointer[error]
+	dirty   atomic.Bool   // something was appended that is not synced
+	kick    chan struct{} // dirty has become true
+	tail    atomic.Int64  // bytes behind the newest snapshot
+	base    atomic.Int64  // bytes of that
+	compact chan struct{} // the tail is long
+	appends atomic.Int64
+	syncs   atomic.Int64
+}
+
+// errEntrySize is a commit that the log cannot take in one entry.
+var errEntrySize = errors.New("commit is too large for the log")
+
+// ticket is one commit's place in the queue: of a bucket's requests, of a
+// transaction, or of a definition.
+type ticket struct {
+	buf     []byte
+	entries []pendingEntry
+	block   block
+
+	certify func(ahead []*commitEvent) error // may refuse; nil: never does
+	parts   []part
+	single  [1]part
+	control bool
+	visible func() // called when the entries are in the log
+
+	first  uint64 // the sequence before its commits
+	events []*commitEvent
+	err    error
+	wake   chan bool // true: lead
+}
+
+// part is what a commit does in one bucket: its pending changes, as one commit
+// each or all together.
+type part struct {
+	b     *bucket
+	marks []span
+	rs    []*request // of marks; nil: one commit
+}
+
+func newLogWriter(st *Store, log Log, mode time.Duration) *logWriter {
+	id := uuid.New()
+	info := log.Info()
+	w := &logWriter{st: st, log: log, mode: mode, session: id[:sessionBytes], most: info.MaxEntry, last: info.Last}
+	w.kick, w.compact = make(chan struct{}, 1), make(chan struct{}, 1)
+	w.tail.Store(info.Tail)
+	w.base.Store(info.Bytes - info.Tail)
+	return w
+}
+
+func (tk *ticket) reset() {
+	tk.buf, tk.entries = tk.buf[:0], tk.entries[:0]
+	tk.single[0] = part{}
+	tk.certify, tk.parts, tk.visible, tk.control, tk.events, tk.err = nil, nil, nil, false, nil, nil
+	if cap(tk.buf) > 1<<20 {
+		tk.buf = nil
+	}
+}
+
+// begin makes room for an entry, and end ends it.
+func (tk *ticket) begin() {
+	from := len(tk.buf) + entryRoom
+	tk.buf = append(tk.buf, make([]byte, entryRoom)...)
+	tk.entries = append(tk.entries, pendingEntry{from: from})
+}
+
+func (tk *ticket) end() { tk.entries[len(tk.entries)-1].to = len(tk.buf) }
+
+// failure is why the log takes nothing any more.
+func (w *logWriter) failure() error {
+	if err := w.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail ends the log's life. Those who must know hear it once, apart from any lock.
+func (w *logWriter) fail(err error) {
+	why := fmt.Errorf("%w: %w", ErrLogFailed, err)
+	if !w.failed.CompareAndSwap(nil, &why) {
+		return
+	}
+	w.st.workers.Go("log failure", func() {
+		w.st.report("log", why)
+		if fn := w.st.opt.Persistence.OnError; fn != nil {
+			defer func() { _ = recover() }() // there is nobody left to tell
+			fn(why)
+		}
+	})
+}
+
+// commit takes a ticket to the log and publishes it. It returns why not.
+func (w *logWriter) commit(tk *ticket) error {
+	if err := w.failure(); err != nil {
+		return err
+	}
+	for _, e := range tk.entries {
+		if e.to-e.from+entryRoom > w.most {
+			return errEntrySize
+		}
+	}
+	w.mu.Lock()
+	if w.leading {
+		if tk.wake == nil {
+			tk.wake = make(chan bool, 1)
+		}
+		w.queue = append(w.queue, tk)
+		w.mu.Unlock()
+		if !<-tk.wake {
+			return tk.err
+		}
+		w.mu.Lock()
+		w.group, w.queue = append(w.group, w.queue...), w.queue[:0]
+	} else {
+		w.leading = true
+		w.group = append(w.group, tk)
+	}
+	w.mu.Unlock()
+	w.lead()
+	for _, other := range w.group {
+		if other != tk {
+			other.wake <- false
+		}
+	}
+	clear(w.group)
+	w.group = w.group[:0]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) > 0 {
+		w.queue[0].wake <- true
+	} else {
+		w.leading = false
+	}
+	return tk.err
+}
+
+// lead takes a group to the log, and publishes it.
+func (w *logWriter) lead() {
+	if err := w.failure(); err != nil {
+		w.refuse(err)
+		return
+	}
+	w.number()
+	size := 0
+	for _, e := range w.entries {
+		size += len(e)
+	}
+	if n := len(w.entries); n > 0 {
+		err := w.append(w.entries)
+		clear(w.entries)
+		w.entries = w.entries[:0]
+		if err != nil {
+			w.fail(err)
+			w.refuse(w.failure())
+			return
+		}
+		w.last += Position(n)
+		w.appends.Add(int64(n))
+		if w.mode > 0 && !w.dirty.Swap(true) {
+			offer(w.kick)
+		}
+		if w.tail.Add(int64(size)) > max(w.base.Load(), compactLeast) {
+			offer(w.compact)
+		}
+	}
+	for _, tk := range w.group {
+		if tk.err == nil {
+			w.publish(tk)
+		}
+	}
+}
+
+func offer(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// refuse fails every commit of the group.
+func (w *logWriter) refuse(err error) {
+	for _, tk := range w.group {
+		if tk.err == nil {
+			tk.err = err
+		}
+	}
+}
+
+// append appends entries, and syncs them if that is the mode. A panic of the
+// adapter leaves it unknown what it did.
+func (w *logWriter) append(entries [][]byte) (err error) {
+	ok := false
+	defer func() {
+		if !ok {
+			p := recover()
+			if p == nil {
+				p = "the goroutine ended"
+			}
+			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, &PanicError{Value: p, Stack: debug.Stack()})
+		}
+	}()
+	ctx := context.Background() // half an append is worse than a late one
+	err = w.log.Append(ctx, w.last, entries)
+	if err == nil && w.mode == syncEach {
+		w.syncs.Add(1)
+		if err = w.log.Sync(ctx); err != nil && !errors.Is(err, ErrUnknownOutcome) {
+			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
+	}
+	ok = true
+	return err
+}
+
+// number certifies the commits of the group, gives them their sequences, and
+// completes their entries. Only the one who leads publishes, so that the next
+// sequences are known.
+func (w *logWriter) number() {
+	seq := w.st.pins.Published()
+	for i, tk := range w.group {
+		if tk.certify != nil {
+			if tk.err = tk.certify(w.ahead(i)); tk.err != nil {
+				continue
+			}
+		}
+		tk.first = seq
+		at := seq
+		for k := range tk.entries {
+			if !tk.control {
+				at++
+			}
+			w.entries = append(w.entries, tk.entries[k].seal(tk.buf, at, w.session))
+		}
+		seq += tk.commits()
+	}
+}
+
+// commits is how many sequences the ticket takes.
+func (tk *ticket) commits() (n uint64) {
+	for i := range tk.parts {
+		p := &tk.parts[i]
+		if p.rs == nil {
+			return 1
+		}
+		for _, m := range p.marks {
+			if m.to > m.from {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// ahead returns the commits of the group that come before one of its own.
+func (w *logWriter) ahead(i int) (list []*commitEvent) {
+	for _, tk := range w.group[:i] {
+		if tk.err != nil {
+			continue
+		}
+		if tk.events == nil {
+			tk.events = tk.makeEvents()
+		}
+		list = append(list, tk.events...)
+	}
+	return list
+}
+
+// makeEvents makes the commits of a ticket that has its sequence.
+func (tk *ticket) makeEvents() (list []*commitEvent) {
+	seq := tk.first
+	if len(tk.parts) > 0 && tk.parts[0].rs == nil {
+		ev := newCommitEvent(seq+1, len(tk.parts)+1)
+		for i := range tk.parts {
+			ev.add(tk.parts[i].b, tk.parts[i].b.table.Since(0))
+		}
+		return []*commitEvent{ev}
+	}
+	for i := range tk.parts {
+		p := &tk.parts[i]
+		for _, m := range p.marks {
+			if m.to > m.from {
+				seq++
+				ev := newCommitEvent(seq, m.to-m.from)
+				ev.add(p.b, p.b.table.Since(m.from)[:m.to-m.from])
+				list = append(list, ev)
+			}
+		}
+	}
+	return list
+}
+
+// publish makes a ticket's commits visible.
+func (w *logWriter) publish(tk *ticket) {
+	switch {
+	case len(tk.parts) == 0:
+	case tk.parts[0].rs != nil:
+		p := &tk.parts[0]
+		w.st.publish(p.b.table, p.b, p.rs, p.marks)
+	default:
+		w.st.commitMu.Lock()
+		w.st.publishParts(tk.parts)
+		w.st.commitMu.Unlock()
+	}
+	if tk.visible != nil {
+		tk.visible()
+	}
+}
+
+// run syncs every so often, as long as the store is open.
+func (w *logWriter) run() {
+	for {
+		select {
+		case <-w.kick:
+		case <-w.st.done:
+			return
+		}
+		select {
+		case <-time.After(w.mode):
+		case <-w.st.done:
+			return
+		}
+		w.sync(context.Background())
+	}
+}
+
+// sync makes durable what was appended.
+func (w *logWriter) sync(ctx context.Context) error {
+	if err := w.failure(); err != nil {
+		return err
+	}
+	if !w.dirty.Swap(false) {
+		return nil
+	}
+	w.syncs.Add(1)
+	err := w.log.Sync(ctx)
+	if err != nil {
+		w.fail(err)
+		return w.failure()
+	}
+	return nil
+}
+
+// addParts enters the pending changes of a transaction.
+func (ev *commitEvent) addParts(parts []part) []feed.Touch {
+	touched := make([]feed.Touch, 0, len(parts))
+	for i := range parts {
+		touched = append(touched, ev.add(parts[i].b, parts[i].b.table.Since(0)))
+	}
+	return touched
+}
