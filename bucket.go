@@ -24,6 +24,7 @@ type bucket struct {
 	server  *server
 	prep    preparer
 	dropped atomic.Bool
+	ending  atomic.Bool // about to be dropped: it takes no more writes
 	log     bucketLog
 	places  atomic.Uint64 // the place of the next record, as far as the log knows
 	plans   sync.Pool     // of *plan, zero
@@ -52,7 +53,10 @@ func (sh *shape) textKey() bool { return sh.keyText }
 
 // gone is the error of a bucket that takes no more requests.
 func (b *bucket) gone() error {
-	if b.dropped.Load() {
+	if log := b.store.log; log != nil && log.failure() != nil {
+		return log.failure()
+	}
+	if b.ending.Load() {
 		return ErrBucketNotDefined
 	}
 	return ErrClosed

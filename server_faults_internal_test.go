@@ -1044,7 +1044,7 @@ func TestDropAndCloseWithAQueue(t *testing.T) {
 				}
 				ended := begin(func() error { return end.do(r.st) })
 				if round%4 < 2 {
-					until(t, "the end's begin", func() bool { return r.st.closed.Load() || r.b.dropped.Load() })
+					until(t, "the end's begin", func() bool { return r.st.closed.Load() || r.b.ending.Load() })
 				}
 				open()
 				require.NoError(t, plug.wait(t), "it was taken: it completes")

@@ -364,6 +364,7 @@ func (st *Store) DropBucket(ctx context.Context, name string) error {
 		}
 		return err
 	}
+	b.ending.Store(true)
 	b.server.stop()
 	if err := st.logDrop(b); err != nil {
 		return b.fail("drop", Key{}, err)
