@@ -53,12 +53,31 @@ func (r *reactor) setDueLocked(n *node) {
 		return
 	}
 	heap.Push(&r.dues, n)
+	r.timed.Store(int64(len(r.dues)))
 	r.armLocked(r.realTime(due))
 }
 
-// realTime is when, by the process's clock, the store's clock will show a time.
+// look reads the store's clock, which may be the user's, for those who hold the
+// lock later; unless time concerns nobody.
+func (r *reactor) look() {
+	if r.timed.Load() == 0 {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			r.st.report("clock", panicked(p))
+		}
+	}()
+	r.saw(r.st.clock())
+}
+
+// saw notes what the clock has shown.
+func (r *reactor) saw(now time.Time) { r.shown.Store(&now) }
+
+// realTime is when, by the process's clock, the store's clock will show a time,
+// as far as it was looked at.
 func (r *reactor) realTime(due time.Time) time.Time {
-	return time.Now().Add(max(due.Sub(r.st.clock()), time.Millisecond))
+	return time.Now().Add(max(due.Sub(*r.shown.Load()), time.Millisecond))
 }
 
 // expireLocked makes the nodes dirty whose time has come, and drops those that
@@ -71,7 +90,7 @@ func (r *reactor) expireLocked() {
 		return
 	}
 	if len(r.dues) > 0 {
-		for now := r.st.clock(); len(r.dues) > 0 && !r.dues[0].due.After(now); {
+		for now := *r.shown.Load(); len(r.dues) > 0 && !r.dues[0].due.After(now); {
 			n := r.dues[0]
 			heap.Pop(&r.dues)
 			for _, reg := range [2]*registration{&n.good, &n.failed} {
@@ -95,6 +114,7 @@ func (r *reactor) expireLocked() {
 			r.dropLocked(n)
 		}
 	}
+	r.timed.Store(int64(len(r.dues)))
 	if len(r.dues) > 0 {
 		r.armLocked(r.realTime(r.dues[0].due))
 	}

@@ -53,6 +53,7 @@ func (r *reactor) work() {
 		r.idle++
 		r.mu.Unlock()
 		<-r.wake
+		r.look()
 		r.mu.Lock()
 		r.idle--
 	}
@@ -144,6 +145,7 @@ func (r *reactor) stallLocked() {
 // out, the caller's goroutine does.
 func (r *reactor) current(ctx context.Context, n *node) (*outcome, error) {
 	target := r.st.pins.Published()
+	r.look()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
@@ -195,33 +197,48 @@ func (r *reactor) progressLocked() {
 }
 
 // pendingLocked reports whether a consequence of the commits up to seq has not
-// been delivered.
-func (r *reactor) pendingLocked(seq uint64) bool {
-	for _, n := range r.queue {
-		if n.dirty && n.since <= seq && n.wantedLocked() {
-			return true
+// been delivered: that of a node that waits, if it is one, of the last in the
+// queue.
+func (r *reactor) pendingLocked(seq uint64) (waits *node, pending bool) {
+	for _, n := range slices.Backward(r.queue) {
+		if n.waitsLocked(seq) {
+			return n, true
 		}
 	}
 	for e := range r.evals {
 		if e.since <= seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
-			return true
+			return nil, true
 		}
 	}
 	for _, c := range r.calling {
 		if c.since <= seq {
-			return true
+			return nil, true
 		}
 	}
-	return false
+	return nil, false
+}
+
+// waitsLocked reports whether a node in the queue is a consequence of the commits
+// up to seq.
+func (n *node) waitsLocked(seq uint64) bool {
+	return n.queued && n.dirty && n.since <= seq && n.wantedLocked()
 }
 
 // settle waits until the consequences of every commit up to seq are delivered.
 func (r *reactor) settle(ctx context.Context, seq uint64) error {
+	r.look()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.syncLocked(seq)
 	r.signal()
-	for r.pendingLocked(seq) {
+	var last *node // what was found, so that the queue is not searched each time that anything moves
+	for {
+		if last == nil || !last.waitsLocked(seq) {
+			var pending bool
+			if last, pending = r.pendingLocked(seq); !pending {
+				return nil
+			}
+		}
 		if r.moved == nil {
 			r.moved = make(chan struct{})
 		}
@@ -235,7 +252,6 @@ func (r *reactor) settle(ctx context.Context, seq uint64) error {
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 // close lets the workers complete what there is, and then end.

@@ -128,6 +128,7 @@ func (q *QueryCtx) Now(granularity time.Duration) time.Time {
 	defer q.mu.Unlock()
 	if q.now.IsZero() {
 		q.now = q.st.clock().UTC()
+		q.st.live.saw(q.now)
 	}
 	t := q.now.Truncate(granularity)
 	if next := t.Add(granularity); q.seen.due.IsZero() || next.Before(q.seen.due) {

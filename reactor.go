@@ -40,7 +40,9 @@ type reactor struct {
 	equal  canon.EqualFunc // of two results, boxed
 	inbox  inbox
 	wake   chan struct{}
-	joints atomic.Int64 // numbers those of Together
+	joints atomic.Int64              // numbers those of Together
+	timed  atomic.Int64              // nodes that time will make dirty, or more
+	shown  atomic.Pointer[time.Time] // by the store's clock, when it was looked at; set before timed
 
 	mu          sync.Mutex // protects what follows, and the nodes
 	nodes       map[string]*node

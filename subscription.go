@@ -80,11 +80,10 @@ type subscriber struct {
 	n    *node
 	call func(o *outcome) // nil: it asks
 
-	mu    sync.Mutex // protects seen where it asks
-	seen  *outcome   // delivered last
-	good  *outcome   // called: the last that was no failure
-	wake  chan struct{}
-	done  chan struct{} // closed when it has ended
+	mu    sync.Mutex           // protects seen where it asks
+	seen  *outcome             // delivered last
+	good  *outcome             // called: the last that was no failure
+	bell  atomic.Pointer[bell] // nil: nobody has waited yet; set under mu
 	ended atomic.Pointer[error]
 	leave func() bool // from its context
 
@@ -92,6 +91,38 @@ type subscriber struct {
 	place int    // in the node's list, from 1; 0: not in it
 	turn  int    // among those that are called, from 1; 0: its goroutine does not run
 	since uint64 // called: the commit that the call is the consequence of
+}
+
+// bell wakes who waits for a subscriber's next event. It is made by the first who
+// does: of a great many subscribers, most are only looked at.
+type bell struct {
+	news chan struct{}
+	over chan struct{} // closed when the subscription has ended
+}
+
+// await returns the bell: what happens from now on rings it.
+func (s *subscriber) await() *bell {
+	if b := s.bell.Load(); b != nil {
+		return b
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.bell.Load()
+	if b == nil {
+		b = &bell{make(chan struct{}, 1), make(chan struct{})}
+		s.bell.Store(b)
+		if s.ended.Load() != nil {
+			close(b.over)
+		}
+	}
+	return b
+}
+
+// ring wakes who waits, if anybody does.
+func (s *subscriber) ring() {
+	if b := s.bell.Load(); b != nil {
+		offer(b.news)
+	}
 }
 
 // subscribe enters a subscriber, with the node's outcome at a commit that is the
@@ -121,7 +152,7 @@ func (r *reactor) subscribe(ctx context.Context, def *queryDef, params any, key 
 	if _, err := r.current(ctx, n); err != nil {
 		return nil, err
 	}
-	s := &subscriber{n: n, call: call, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &subscriber{n: n, call: call}
 	if err := r.enter(s); err != nil {
 		return nil, err
 	}
@@ -187,10 +218,14 @@ func (s *subscriber) stop(why error) {
 
 // finish makes known why a subscription ends. It reports false if it has ended.
 func (s *subscriber) finish(why error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.ended.CompareAndSwap(nil, &why) {
 		return false
 	}
-	close(s.done)
+	if b := s.bell.Load(); b != nil {
+		close(b.over)
+	}
 	return true
 }
 
@@ -222,15 +257,18 @@ func (s *subscriber) leaveLocked() {
 
 // next is Subscription.Next.
 func (s *subscriber) next(ctx context.Context) (*outcome, error) {
-	for {
+	for b := s.bell.Load(); ; b = s.await() {
 		if o := s.news(); o != nil {
 			return o, nil
 		}
+		if b == nil { // look once more when the bell is there
+			continue
+		}
 		select {
-		case <-s.wake:
+		case <-b.news:
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-s.done:
+		case <-b.over:
 			why := *s.ended.Load()
 			if o := s.news(); o != nil && why == ErrClosed {
 				return o, nil
@@ -263,10 +301,7 @@ func (s *subscriber) news() *outcome {
 func (r *reactor) notifyLocked(n *node) {
 	for _, s := range n.subs {
 		if s.call == nil {
-			select {
-			case s.wake <- struct{}{}:
-			default:
-			}
+			s.ring()
 			continue
 		}
 		if s.turn == 0 && !r.closed {
