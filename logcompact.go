@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -29,6 +30,7 @@ type cut struct {
 	at      Position
 	seq     uint64
 	hold    hold
+	session []byte
 	buckets []*bucket
 	dormant []*dormant
 }
@@ -36,7 +38,7 @@ type cut struct {
 // cut finds the state at the end of the log, in the turn of a commit. The caller
 // closes its hold.
 func (w *logWriter) cut() (*cut, error) {
-	c := &cut{}
+	c := &cut{session: w.session}
 	st := w.st
 	tk := &ticket{control: true, visible: func() {
 		c.at = w.last
@@ -52,14 +54,16 @@ func (w *logWriter) cut() (*cut, error) {
 	if err := w.commit(tk); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(c.buckets, func(a, b *bucket) int { return int(int64(a.log.id - b.log.id)) })
-	slices.SortFunc(c.dormant, func(a, b *dormant) int { return int(int64(a.id - b.id)) })
+	slices.SortFunc(c.buckets, byLogID)
+	slices.SortFunc(c.dormant, func(a, b *dormant) int { return cmp.Compare(a.id, b.id) })
 	return c, nil
 }
 
+func byLogID(a, b *bucket) int { return cmp.Compare(a.log.id, b.log.id) }
+
 // write puts a snapshot, part by part.
-func (c *cut) write(st *Store, put func(data []byte) error) error {
-	e := logentry.Entry{Format: logentry.Format, Seq: c.seq, Session: st.log.session}
+func (c *cut) write(put func(data []byte) error) error {
+	e := logentry.Entry{Format: logentry.Format, Seq: c.seq, Session: c.session}
 	for _, b := range c.buckets {
 		e.Buckets = append(e.Buckets, logentry.Bucket{ID: b.log.id, Name: b.name, Version: b.log.version, Definition: b.log.stored})
 		marks := map[string]int64{placeMark: nextPlace(b.places.Load())}
@@ -77,13 +81,13 @@ func (c *cut) write(st *Store, put func(data []byte) error) error {
 	}
 	for _, d := range c.dormant {
 		for _, k := range d.blocks {
-			if err := putEntry(&logentry.Entry{Format: logentry.Format, Seq: c.seq, Session: st.log.session, Blocks: []logentry.Block{*k}}, put); err != nil {
+			if err := putEntry(&logentry.Entry{Format: logentry.Format, Seq: c.seq, Session: c.session, Blocks: []logentry.Block{*k}}, put); err != nil {
 				return err
 			}
 		}
 	}
 	for _, b := range c.buckets {
-		if err := c.writeBucket(st, b, put); err != nil {
+		if err := c.writeBucket(b, put); err != nil {
 			return err
 		}
 	}
@@ -106,7 +110,7 @@ func putEntry(e *logentry.Entry, put func(data []byte) error) error {
 }
 
 // writeBucket puts the records of a bucket.
-func (c *cut) writeBucket(st *Store, b *bucket, put func(data []byte) error) error {
+func (c *cut) writeBucket(b *bucket, put func(data []byte) error) error {
 	var cur table.Cursor
 	view := b.table.At(c.seq)
 	cur.Scan(view, false)
@@ -124,7 +128,7 @@ func (c *cut) writeBucket(st *Store, b *bucket, put func(data []byte) error) err
 		tk.buf = logentry.AppendArray(k.append(tk.buf, b), 0)
 		tk.end()
 		k.reset()
-		return put(tk.entries[0].seal(tk.buf, c.seq, st.log.session))
+		return put(tk.entries[0].seal(tk.buf, c.seq, c.session))
 	}
 	size := 0
 	for n := cur.Next(rows[:], nums[:]); n > 0; n = cur.Next(rows[:], nums[:]) {
@@ -176,7 +180,7 @@ func (w *logWriter) snapshot(ctx context.Context) error {
 	}
 	defer c.hold.close()
 	err = w.log.Snapshot(ctx, c.at, func(put func(data []byte) error) error {
-		return c.write(w.st, func(data []byte) error {
+		return c.write(func(data []byte) error {
 			if w.st.closed.Load() {
 				return ErrClosed
 			}

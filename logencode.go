@@ -33,6 +33,17 @@ func (p pendingEntry) seal(buf []byte, seq uint64, session []byte) []byte {
 	return buf[from:p.to]
 }
 
+// emptyEntry is an entry that says nothing.
+func emptyEntry(session []byte) []byte {
+	var tk ticket
+	tk.begin()
+	for range 3 {
+		tk.buf = logentry.AppendArray(tk.buf, 0)
+	}
+	tk.end()
+	return tk.entries[0].seal(tk.buf, 0, session)
+}
+
 // bucketLog is what a bucket knows of itself in the log.
 type bucketLog struct {
 	id      uint64 // of this very bucket, for ever; 0: nothing of it is logged

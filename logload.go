@@ -43,38 +43,49 @@ type loaded struct {
 	progress LoadProgress
 }
 
-// load reads the log.
-func (st *Store) load(ctx context.Context, log Log) (*loaded, error) {
-	l := &loaded{byID: map[uint64]*dormant{}, byName: map[string]*dormant{}}
+func newLoaded() *loaded {
+	return &loaded{byID: map[uint64]*dormant{}, byName: map[string]*dormant{}}
+}
+
+// progressEvery is how often progress is told.
+const progressEvery = 100 * time.Millisecond
+
+// read reads a log.
+func (l *loaded) read(ctx context.Context, log Log, tell func(LoadProgress)) error {
 	told := time.Now()
 	err := log.Load(ctx, func(e LogEntry) error {
-		entry, err := logentry.Parse(e.Data)
-		if err == nil {
-			err = l.take(entry)
-		}
-		if err != nil {
+		if err := l.parse(e.Data); err != nil {
 			return &CorruptError{File: fmt.Sprintf("entry %d", e.Position), Reason: err.Error()}
 		}
 		l.progress.Entries++
 		l.progress.Bytes += int64(len(e.Data))
 		if now := time.Now(); now.Sub(told) > progressEvery {
 			told = now
-			st.progress(l.progress)
+			tell(l.progress)
 		}
 		return nil
 	})
 	if err == nil {
 		l.progress.Done = true
-		st.progress(l.progress)
+		tell(l.progress)
 	}
-	return l, err
+	return err
 }
 
-const progressEvery = 100 * time.Millisecond
+// parse takes an entry, encoded.
+func (l *loaded) parse(data []byte) error {
+	e, err := logentry.Parse(data)
+	if err != nil {
+		return err
+	}
+	return l.take(e)
+}
 
-func (st *Store) progress(p LoadProgress) {
-	if fn := st.opt.Persistence.OnProgress; fn != nil {
-		fn(p)
+// forget lets go of the records, of which only the check is wanted.
+func (l *loaded) forget() {
+	for _, d := range l.byID {
+		clear(d.blocks)
+		d.blocks, d.whole = d.blocks[:0], 0
 	}
 }
 

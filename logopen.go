@@ -18,8 +18,12 @@ func (st *Store) openLog(ctx context.Context) (Log, *loaded, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := st.load(ctx, log)
-	if err != nil {
+	l := newLoaded()
+	tell := st.opt.Persistence.OnProgress
+	if tell == nil {
+		tell = func(LoadProgress) {}
+	}
+	if err := l.read(ctx, log, tell); err != nil {
 		_ = log.Close() // the error of the load is the one to tell
 		return nil, nil, err
 	}
@@ -48,13 +52,9 @@ func (st *Store) startLog(log Log) {
 // logDefinition takes a new bucket to the log and makes it visible; what the log
 // has of it is in it then. Under defMu.
 func (st *Store) logDefinition(b *bucket, all map[string]*bucket) error {
-	if st.log == nil {
-		st.buckets.Store(&all)
-		return nil
-	}
 	tk := &ticket{control: true, visible: func() { st.buckets.Store(&all) }}
 	if b.def.Volatile {
-		return st.log.commit(tk)
+		return st.turn(tk)
 	}
 	stored, err := b.stored()
 	if err != nil {
@@ -66,7 +66,7 @@ func (st *Store) logDefinition(b *bucket, all map[string]*bucket) error {
 		tk.begin()
 		tk.buf = b.appendControl(tk.buf, false)
 		tk.end()
-		if err := st.log.commit(tk); err != nil {
+		if err := st.turn(tk); err != nil {
 			return err
 		}
 		st.lastID++
@@ -94,26 +94,30 @@ func (st *Store) logDefinition(b *bucket, all map[string]*bucket) error {
 	return st.log.commit(tk)
 }
 
+// turn takes a ticket to the log, if there is one, and makes it visible.
+func (st *Store) turn(tk *ticket) error {
+	if st.log != nil {
+		return st.log.commit(tk)
+	}
+	tk.visible()
+	return nil
+}
+
 // logDrop takes the end of a bucket to the log, and makes it so. Under defMu; the
 // bucket's server has stopped.
 func (st *Store) logDrop(b *bucket) error {
-	gone := func() {
+	tk := &ticket{control: true, visible: func() {
 		all := maps.Clone(*st.buckets.Load())
 		delete(all, b.name)
 		st.buckets.Store(&all)
 		b.dropped.Store(true)
-	}
-	if st.log == nil {
-		gone()
-		return nil
-	}
-	tk := &ticket{control: true, visible: gone}
+	}}
 	if b.log.id != 0 {
 		tk.begin()
 		tk.buf = b.appendControl(tk.buf, true)
 		tk.end()
 	}
-	return st.log.commit(tk)
+	return st.turn(tk)
 }
 
 // dropAsleep drops a bucket of the log that is not defined. Under defMu.
