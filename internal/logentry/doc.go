@@ -17,7 +17,8 @@
 // fields that no schema names. Marks are the last numbers given out, by the name of an autoincrement field.
 //
 // Values are those of the store: text, integers and floats (a float stays one, in the shortest form that is exact),
-// booleans, bytes, arrays, maps with text keys, and times: tag 1 with an integer for whole seconds, else tag 0.
+// booleans, bytes, arrays, maps with text keys, and times: tag 1 with an integer for whole seconds, else tag 0. In a
+// definition a time is always tag 0.
 //
 // Reading trusts nothing: lengths are checked before memory is taken, and what is not well-formed, has another type than
 // it must, or duplicate keys in a map, is an error.

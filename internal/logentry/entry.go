@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"reflect"
+	"slices"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -72,6 +74,10 @@ var (
 )
 
 func init() {
+	simple, err := onlySimple()
+	if err != nil {
+		panic(err) // the options are constant
+	}
 	dec, err := cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		IndefLength:      cbor.IndefLengthForbidden,
@@ -82,17 +88,32 @@ func init() {
 		MaxArrayElements: 1<<31 - 1,
 		MaxMapPairs:      1<<31 - 1,
 		UTF8:             cbor.UTF8RejectInvalid,
+		BignumTag:        cbor.BignumTagForbidden,
+		NaN:              cbor.NaNDecodeForbidden,
+		SimpleValues:     simple,
 	}.DecMode()
 	if err != nil {
-		panic(err) // the options are constant
+		panic(err)
 	}
 	opt := cbor.CoreDetEncOptions()
+	opt.Time, opt.TimeTag = cbor.TimeRFC3339NanoUTC, cbor.EncTagRequired
 	opt.NaNConvert, opt.InfConvert = cbor.NaNConvertReject, cbor.InfConvertFloat16
 	enc, err := opt.EncMode()
 	if err != nil {
 		panic(err)
 	}
 	decMode, encMode = dec, enc
+}
+
+// onlySimple are the simple values that the store has: false, true and null.
+func onlySimple() (*cbor.SimpleValueRegistry, error) {
+	var reject []func(*cbor.SimpleValueRegistry) error
+	for i := range 256 {
+		if (i < 20 || i > 22) && (i < 24 || i > 31) { // 24 to 31 are not well-formed
+			reject = append(reject, cbor.WithRejectedSimpleValue(cbor.SimpleValue(i)))
+		}
+	}
+	return cbor.NewSimpleValueRegistryFromDefaults(reject...)
 }
 
 // Parse reads an entry. It keeps nothing of data.
@@ -135,12 +156,20 @@ func (b *Block) check() error {
 			return errors.New("a key is neither text nor an integer")
 		}
 	}
+	for _, extra := range b.Extras {
+		if _, err := settle(extra); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // Column decodes the values of one column into out, a pointer to a slice: as many as there are rows without a hole.
 func (b *Block) Column(i int, out any) error {
 	if err := decMode.Unmarshal(b.Columns[i], out); err != nil {
+		return fmt.Errorf("%w: column %q: %w", ErrFormat, b.Names[i], err)
+	}
+	if err := checkColumn(b.Columns[i], out); err != nil {
 		return fmt.Errorf("%w: column %q: %w", ErrFormat, b.Names[i], err)
 	}
 	want := b.Rows
@@ -160,7 +189,43 @@ func (b *Block) Absent(column, row int) bool {
 }
 
 // Encode writes an entry that Parse has read, or that was made like one.
-func (e *Entry) Encode() ([]byte, error) { return encMode.Marshal(e) }
+func (e *Entry) Encode() ([]byte, error) {
+	out := *e
+	out.Blocks = slices.Clone(e.Blocks)
+	for i := range out.Blocks {
+		extras := slices.Clone(out.Blocks[i].Extras)
+		for k, extra := range extras {
+			extras[k], _ = withRawTimes(extra).(map[string]any)
+		}
+		out.Blocks[i].Extras = extras
+	}
+	return encMode.Marshal(&out)
+}
+
+// withRawTimes copies a value, with its times encoded: the library has no mode for their form, and makes the zero time
+// null.
+func withRawTimes(v any) any {
+	switch v := v.(type) {
+	case time.Time:
+		return cbor.RawMessage(AppendTime(nil, v))
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = withRawTimes(v[i])
+		}
+		return out
+	case map[string]any:
+		if v == nil {
+			return v
+		}
+		out := make(map[string]any, len(v))
+		for name, x := range v {
+			out[name] = withRawTimes(x)
+		}
+		return out
+	}
+	return v
+}
 
 // Record is one record of a block.
 type Record struct {
@@ -203,7 +268,21 @@ func (b *Block) Records() ([]Record, error) {
 func MarshalValue(v any) ([]byte, error) { return AppendValue(nil, v) }
 
 // UnmarshalValue decodes what MarshalValue has encoded, into a pointer.
-func UnmarshalValue(data []byte, v any) error { return decMode.Unmarshal(data, v) }
+func UnmarshalValue(data []byte, v any) error {
+	if err := decMode.Unmarshal(data, v); err != nil {
+		return err
+	}
+	var err error
+	switch v := v.(type) {
+	case *any:
+		*v, err = settle(*v)
+	case *[]any:
+		_, err = settle(*v)
+	case *map[string]any:
+		_, err = settle(*v)
+	}
+	return err
+}
 
-// Marshal encodes what is made of structs and canonical values, such as a definition.
+// Marshal encodes what is made of structs and canonical values, such as a definition. The zero time becomes null.
 func Marshal(v any) ([]byte, error) { return encMode.Marshal(v) }
