@@ -13,9 +13,8 @@ import (
 // that it began with. Only commit makes that state the log's.
 type change struct {
 	*log
-	meta    meta
-	args    [12]any
-	touched bool
+	meta meta
+	args [12]any
 }
 
 // sortColumns brings columns into the order of their names' encodings. A name that
@@ -71,10 +70,13 @@ func (c *change) define(e *logentry.Bucket) error {
 	}
 	c.meta.sum += uint64(b.crc)
 	c.buckets[b.id] = b
+	if b.dropped {
+		return c.forget()
+	}
 	return nil
 }
 
-// clear deletes the rows of a bucket, and forgets dropped buckets with a lower id.
+// clear deletes the rows of a bucket.
 func (c *change) clear(b *bucket) error {
 	sums, err := column[int64](c.d.conn, "DELETE FROM records WHERE bucket = ? RETURNING crc", int64(b.id))
 	if err != nil {
@@ -91,14 +93,26 @@ func (c *change) clear(b *bucket) error {
 		c.meta.sum -= uint64(m.crc)
 	}
 	b.marks = map[string]mark{}
-	for id, old := range c.buckets {
-		if !old.dropped || id >= b.id {
+	return nil
+}
+
+// forget deletes all dropped buckets but the one with the highest id, which says
+// what ids were used.
+func (c *change) forget() error {
+	newest := uint64(0)
+	for id, b := range c.buckets {
+		if b.dropped {
+			newest = max(newest, id)
+		}
+	}
+	for id, b := range c.buckets {
+		if !b.dropped || id == newest {
 			continue
 		}
 		if err := c.d.exec(deleteBucket, int64(id)); err != nil {
 			return err
 		}
-		c.meta.sum -= uint64(old.crc)
+		c.meta.sum -= uint64(b.crc)
 		delete(c.buckets, id)
 	}
 	return nil
