@@ -211,7 +211,9 @@ func (g *generator) clone() *generator {
 // requireJSON asks SQLite whether the texts for people are JSON.
 func requireJSON(t testing.TB, path string) {
 	t.Helper()
+	db := plain(t, path)
 	var n int
-	require.NoError(t, plain(t, path).QueryRow(`SELECT count(*) FROM records WHERE NOT json_valid(json)`).Scan(&n))
+	require.NoError(t, db.QueryRow(`SELECT count(*) FROM records WHERE NOT json_valid(json)`).Scan(&n))
 	require.Zero(t, n)
+	require.NoError(t, db.Close())
 }

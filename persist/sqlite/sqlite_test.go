@@ -398,7 +398,7 @@ func TestLargeValues(t *testing.T) {
 		require.Less(t, len(e.Data), 2*partBytes)
 		return nil
 	}))
-	require.Equal(t, 4, parts)
+	require.Equal(t, 3, parts)
 	stop := errors.New("stop")
 	require.ErrorIs(t, l.Load(ctx, func(store.LogEntry) error { return stop }), stop)
 	require.NoError(t, l.Close())
