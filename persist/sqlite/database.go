@@ -204,6 +204,11 @@ func (d *database) check(a *Adapter) error {
 	if err := d.set([][2]string{{"journal_mode", "wal"}}); err != nil {
 		return err
 	}
+	if !a.relaxed {
+		if err := d.checkWAL(); err != nil {
+			return err
+		}
+	}
 	if a.pages > 0 {
 		if err := d.exec(fmt.Sprint("PRAGMA max_page_count=", a.pages)); err != nil {
 			return err
