@@ -167,6 +167,28 @@ func TestBitFlips(t *testing.T) {
 	}
 }
 
+// TestKeyFlips changes a key wherever it is: in its row, in the CBOR and the JSON of
+// it, and in the index.
+func TestKeyFlips(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	closedSample(t, path, 150)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	places := 0
+	for at := range data {
+		if !bytes.HasPrefix(data[at:], []byte("k77")) {
+			continue
+		}
+		places++
+		broken := bytes.Clone(data)
+		broken[at] ^= 1
+		require.NoError(t, os.WriteFile(path, broken, 0o600))
+		_, err := reopen(path)
+		require.ErrorIs(t, err, store.ErrCorrupt, at)
+	}
+	require.Equal(t, 4, places)
+}
+
 // TestUnchecked: without the check of the structure, rows are checked all the same.
 func TestUnchecked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")

@@ -457,6 +457,39 @@ func TestFollow(t *testing.T) {
 	require.Equal(t, store.Position(n+1), <-followed)
 }
 
+// TestFollowSlowly: entries that are dropped while they are followed are still what
+// they were.
+func TestFollowSlowly(t *testing.T) {
+	l, _ := openTemp(t)
+	position := store.Position(0)
+	add := func(n int) {
+		entries := make([][]byte, n)
+		for i := range entries {
+			entries[i] = encode(t, logentry.Entry{Seq: uint64(position) + uint64(i) + 1})
+		}
+		require.NoError(t, l.Append(ctx, position, entries))
+		position += store.Position(n)
+	}
+	add(10)
+	seen := store.Position(0)
+	for e, err := range l.Follow(ctx, 0) {
+		if err != nil {
+			require.ErrorIs(t, err, store.ErrTrimmed)
+			break
+		}
+		seen++
+		require.Equal(t, seen, e.Position)
+		parsed, err := logentry.Parse(e.Data)
+		require.NoError(t, err)
+		require.Equal(t, uint64(seen), parsed.Seq)
+		if seen == 2 {
+			add(2 * recentEntries)
+		}
+	}
+	require.Equal(t, store.Position(10), seen)
+	require.LessOrEqual(t, len(l.(*log).recent.entries), recentEntries)
+}
+
 func TestRelaxed(t *testing.T) {
 	l, path := openTemp(t, Relaxed())
 	require.False(t, l.Info().Durable)
