@@ -470,9 +470,10 @@ func TestFollowSlowly(t *testing.T) {
 		require.NoError(t, l.Append(ctx, position, entries))
 		position += store.Position(n)
 	}
-	add(10)
-	seen := store.Position(0)
-	for e, err := range l.Follow(ctx, 0) {
+	add(2*recentEntries + 50) // with room for more in the same memory
+	first := position - recentEntries
+	seen := first
+	for e, err := range l.Follow(ctx, first) {
 		if err != nil {
 			require.ErrorIs(t, err, store.ErrTrimmed)
 			break
@@ -482,11 +483,14 @@ func TestFollowSlowly(t *testing.T) {
 		parsed, err := logentry.Parse(e.Data)
 		require.NoError(t, err)
 		require.Equal(t, uint64(seen), parsed.Seq)
-		if seen == 2 {
-			add(2 * recentEntries)
+		if seen < first+5 {
+			add(10)
+		}
+		if seen == first+recentEntries {
+			add(recentEntries + 100)
 		}
 	}
-	require.Equal(t, store.Position(10), seen)
+	require.Equal(t, first+recentEntries, seen)
 	require.LessOrEqual(t, len(l.(*log).recent.entries), recentEntries)
 }
 
