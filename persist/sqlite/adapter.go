@@ -23,7 +23,8 @@ type Option func(*Adapter)
 // Relaxed leaves it to Sync to make entries durable, which is what Interval and OS
 // expect: Append returns when the operating system has them (PRAGMA
 // synchronous=NORMAL), and Sync runs a checkpoint. Without it every Append is
-// durable, and Sync has nothing to do.
+// durable, and Sync has nothing to do. After a power loss the database must be
+// opened as it was: without Relaxed, what it has lost may look like damage.
 func Relaxed() Option { return func(a *Adapter) { a.relaxed = true } }
 
 // Unchecked leaves out PRAGMA integrity_check at OpenLog. Rows are still checked by
