@@ -410,14 +410,14 @@ func TestFull(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
-	l, path := openTemp(t)
+	l, path := openTemp(t, Relaxed())
 	sample(t, l, 3)
 	require.NoError(t, l.Close())
-	l = openPath(t, path)
+	l = openPath(t, path, Relaxed())
 	for _, err := range l.Follow(ctx, 0) {
 		require.ErrorIs(t, err, store.ErrTrimmed)
 	}
-	const n = 3 * recentEntries
+	const n = recentEntries + 200
 	followed := make(chan store.Position)
 	go func() {
 		last := store.Position(1)
