@@ -42,9 +42,9 @@ func (f *Figures) Add(g Figures) {
 func Crash(t *testing.T, on OnFS) {
 	r := random(seed(t))
 	var all Figures
-	for range 8 {
+	for range 4 {
 		seed := r.Uint64()
-		f, err := CrashOnce(on, seed, steps(t, 30))
+		f, err := CrashOnce(on, seed, steps(t, 25))
 		require.NoError(t, err, "program %d", seed)
 		all.Add(f)
 	}

@@ -34,7 +34,7 @@ var faults = []struct {
 // append or a sync that failed nothing more is acknowledged.
 func Faults(t *testing.T, on OnFS) {
 	seed := seed(t)
-	all, err := FaultsOnce(on, seed, steps(t, 30))
+	all, err := FaultsOnce(on, seed, steps(t, 14))
 	require.NoError(t, err, "program %d", seed)
 	t.Logf("%+v", all)
 }
