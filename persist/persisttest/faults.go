@@ -34,7 +34,7 @@ var faults = []struct {
 // append or a sync that failed nothing more is acknowledged.
 func Faults(t *testing.T, on OnFS) {
 	seed := seed(t)
-	all, err := FaultsOnce(on, seed, steps(t, 14))
+	all, err := FaultsOnce(on, seed, steps(t, 10))
 	require.NoError(t, err, "program %d", seed)
 	t.Logf("%+v", all)
 }
@@ -200,7 +200,7 @@ func (f *failer) settle(op string, err error, acknowledged func()) error {
 // powerLoss looks at what is left if the power goes now.
 func (f *failer) powerLoss() error {
 	c := &crasher{on: f.on, images: f.images, h: f.h}
-	for _, keep := range []float64{0, 0.5, 0.5, 0.8, 1} {
+	for _, keep := range []float64{0, 0.5, 0.8, 1} {
 		f.figures.Images++
 		atLeast := f.synced
 		if keep == 1 {
