@@ -115,6 +115,9 @@ func (f osFile) Size() (int64, error) {
 
 // named returns the error with the name as the caller knows it, and with the portable number for a full disk.
 func named(name string, err error) error {
+	if err == nil {
+		return nil // before errors.As makes an object of path
+	}
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return &fs.PathError{Op: path.Op, Path: name, Err: portable(path.Err)}
 	}

@@ -276,7 +276,14 @@ func (d directory) scanSegment(p *plan, s *segment, c *chain, isLast bool) error
 // far as it can be found, a whole frame behind.
 func (d directory) scanTail(p *plan, s *segment, r *reader, c *chain, bad error) error {
 	p.synced = max(p.synced, c.synced)
-	p.torn = r.size - s.end
+	written, err := r.written(s.end)
+	if err != nil {
+		return err
+	}
+	if p.closing {
+		written = r.size
+	}
+	p.torn = written - s.end
 	if bad == io.EOF {
 		bad = corrupt(s.name, r.size, "ends within an append")
 	}
@@ -289,13 +296,10 @@ func (d directory) scanTail(p *plan, s *segment, r *reader, c *chain, bad error)
 		return nil
 	}
 	known, err := d.syncedBehind(s, r)
-	if err != nil {
-		return err
+	if err == nil && known > s.last {
+		err = bad
 	}
-	if known > s.last {
-		return bad
-	}
-	return nil
+	return err
 }
 
 // syncedBehind returns up to where entries were synced, as the frames that are whole

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"bytes"
 	"hash/crc32"
 	"io"
 	"os"
@@ -156,4 +157,24 @@ func (c *chain) follows(f *frame) (wrong string) {
 	}
 	c.prev, c.last, c.synced = f.crc, f.pos, f.synced
 	return ""
+}
+
+// written returns where the bytes of a file end that are not zero, as those are that
+// were reserved; at least from.
+func (r *reader) written(from int64) (end int64, err error) {
+	r.seek(from)
+	end = from
+	for r.off < r.size {
+		if err := r.fill(1); err != nil {
+			return 0, err
+		}
+		if len(r.have) == 0 {
+			break // it has become shorter
+		}
+		if rest := bytes.TrimRight(r.have, "\x00"); len(rest) > 0 {
+			end = r.off + int64(len(rest))
+		}
+		r.off, r.have = r.off+int64(len(r.have)), nil
+	}
+	return end, nil
 }

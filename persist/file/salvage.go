@@ -162,11 +162,15 @@ func (s *salvage) glean(file *named) error {
 	for {
 		from := r.off
 		e, err := g.next()
+		if err == io.EOF {
+			end, err := r.written(from) // without what was only reserved
+			if end > from {
+				s.lost(file.name, from, end-from, "not a whole frame")
+			}
+			return err
+		}
 		if g.skipped > 0 {
 			s.lost(file.name, from, g.skipped, "not a whole frame")
-		}
-		if err == io.EOF {
-			return nil
 		}
 		if err != nil {
 			return err

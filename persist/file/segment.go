@@ -60,6 +60,9 @@ func writeAll(f vfs.File, b []byte, off int64) error {
 // entry in a segment proves that the one before it is whole and sealed, and a seal
 // proves that there is a next segment.
 func (l *log) rotate() error {
+	if err := l.leaveNoRoom(); err != nil {
+		return l.fail(err)
+	}
 	if err := l.f.Sync(); err != nil {
 		return l.fail(err)
 	}
