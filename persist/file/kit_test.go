@@ -25,3 +25,20 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) { persisttest.Run(t, fresh, persisttest.Options{}) })
 	}
 }
+
+// onFS is the adapter whose segments are so small that every program has some.
+func onFS(opts ...Option) persisttest.OnFS {
+	return func(fs vfs.FS) store.Adapter {
+		return New("data/log", append([]Option{FS(fs), SegmentSize(2048), quiet}, opts...)...)
+	}
+}
+
+func TestCrash(t *testing.T) {
+	t.Run("default", func(t *testing.T) { persisttest.Crash(t, onFS()) })
+	t.Run("keeps the previous snapshot", func(t *testing.T) { persisttest.Crash(t, onFS(KeepPrevious())) })
+}
+
+func TestFaults(t *testing.T) {
+	t.Run("default", func(t *testing.T) { persisttest.Faults(t, onFS()) })
+	t.Run("keeps the previous snapshot", func(t *testing.T) { persisttest.Faults(t, onFS(KeepPrevious())) })
+}

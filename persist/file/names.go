@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // The endings of file names. Before them stands a number in decimal, with at least 16
@@ -84,44 +85,22 @@ func (d directory) list() (listing, error) {
 	return l, nil
 }
 
-// make creates the directory, and what is missing above it, so that it survives a
-// power loss.
-func (d directory) make() error {
-	var missing []string // the innermost first
-	for dir := filepath.Clean(d.dir); ; dir = filepath.Dir(dir) {
-		_, err := d.fs.Stat(dir)
-		if err == nil || filepath.Dir(dir) == dir {
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		missing = append(missing, dir)
-	}
-	if err := d.fs.MkdirAll(d.dir, 0o700); err != nil {
-		return err
-	}
+// make creates the directory, and what is missing above it.
+func (d directory) make() error { return d.fs.MkdirAll(d.dir, 0o700) }
+
+// syncAbove makes the name of the directory durable, and those of all that it is in:
+// make, now or at an attempt that came to nothing, may have created any of them. One
+// that cannot be opened for this was made by somebody else, and one that has no such
+// call cannot be helped.
+func (d directory) syncAbove() error {
 	if d.bugs.noDirSync {
 		return nil
 	}
-	for _, dir := range slices.Backward(missing) {
-		if err := d.fs.SyncDir(filepath.Dir(dir)); err != nil {
+	for dir := filepath.Clean(d.dir); filepath.Dir(dir) != dir; dir = filepath.Dir(dir) {
+		err := d.fs.SyncDir(filepath.Dir(dir))
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) {
 			return err
 		}
 	}
 	return nil
-}
-
-// syncParent is for a log that is new in a directory that was there: an earlier attempt
-// may have made it and not come to its sync. Where the directory above cannot be read,
-// somebody else has made this one.
-func (d directory) syncParent() error {
-	if d.bugs.noDirSync {
-		return nil
-	}
-	err := d.fs.SyncDir(filepath.Dir(filepath.Clean(d.dir)))
-	if errors.Is(err, fs.ErrPermission) {
-		return nil
-	}
-	return err
 }

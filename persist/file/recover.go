@@ -260,7 +260,10 @@ func (d directory) scanSegment(p *plan, s *segment, c *chain, isLast bool) error
 		case f.typ == sealFrame && r.off == r.size:
 			return nil
 		case f.typ == closeFrame && isLast && r.off == r.size:
-			p.closed, p.synced = true, max(p.synced, c.last)
+			p.closed, p.synced = true, max(p.synced, c.synced)
+			if p.closing { // it got its name after the sync
+				p.synced = max(p.synced, c.last)
+			}
 			return nil
 		case f.typ == sealFrame || f.typ == closeFrame && isLast:
 			return corrupt(s.name, r.off, "has bytes behind its end")
@@ -329,12 +332,9 @@ func (l *log) recover(ctx context.Context) error {
 	last := p.last()
 	open := fileName(last.number, segmentExt)
 	if p.closed && !p.closing {
-		// The end of a Close is done again: it is not known how far it came, and once
-		// the log goes on, the name must not come back.
-		if err = l.rename(open, fileName(last.number, closedExt)); err != nil {
+		if err = l.closeAgain(p); err != nil {
 			return err
 		}
-		p.closing = true
 	}
 	if p.torn > 0 {
 		if err = l.setAside(p); err != nil {
@@ -384,7 +384,7 @@ func (l *log) begin(p *plan) error {
 			return err
 		}
 	}
-	if err := l.syncParent(); err != nil {
+	if err := l.syncAbove(); err != nil {
 		return err
 	}
 	if l.id = l.cfg.id; l.id == (logID{}) {
@@ -437,11 +437,37 @@ func (l *log) setAside(p *plan) error {
 	return nil
 }
 
-// secure opens the last segment, cuts off what is not an entry, and makes sure that the
-// rest is durable. An fsync is not enough for that: where one has failed before, the
+// closeAgain does the end of a Close again. It is not known how far that came, and once
+// the log goes on, the name of a closed one must not come back.
+func (l *log) closeAgain(p *plan) error {
+	if err := l.secureTo(p, p.size); err != nil {
+		return err
+	}
+	if err := l.f.Close(); err != nil {
+		return err
+	}
+	l.f = nil
+	p.synced, p.closing = p.last().last, true
+	return l.rename(p.last().name, fileName(p.last().number, closedExt))
+}
+
+// secure opens the last segment for appends.
+func (l *log) secure(p *plan) error {
+	last := p.last()
+	if err := l.secureTo(p, last.end); err != nil {
+		return err
+	}
+	if last.last < last.first && !p.closed {
+		return l.secureSeal(p)
+	}
+	return nil
+}
+
+// secureTo opens the last segment, cuts it at an offset, and makes sure that what is
+// before that is durable. An fsync is not enough: where one has failed before, the
 // operating system may hold bytes that it takes for written and the disk does not have.
 // So what is not known to be synced is written again.
-func (l *log) secure(p *plan) (err error) {
+func (l *log) secureTo(p *plan, end int64) (err error) {
 	last := p.last()
 	if l.f, err = l.fs.OpenFile(l.path(last.name), os.O_RDWR, 0); err != nil {
 		return err
@@ -452,19 +478,13 @@ func (l *log) secure(p *plan) (err error) {
 			return err
 		}
 	}
-	if err = rewrite(l.f, from, last.end); err != nil {
+	if err = rewrite(l.f, from, end); err != nil {
 		return err
 	}
-	if err = l.f.Truncate(last.end); err != nil {
+	if err = l.f.Truncate(end); err != nil {
 		return err
 	}
-	if err = l.f.Sync(); err != nil {
-		return err
-	}
-	if last.last < last.first && !p.closed {
-		return l.secureSeal(p)
-	}
-	return nil
+	return l.f.Sync()
 }
 
 // secureSeal does the same for the seal of the segment before the last one, when no
