@@ -8,6 +8,7 @@ require (
 	github.com/lucsky/cuid v1.2.1
 	github.com/stretchr/testify v1.12.1
 	github.com/x448/float16 v0.8.4
+	modernc.org/sqlite v1.59.0
 )
 
 require (
@@ -20,5 +21,4 @@ require (
 	modernc.org/libc v1.75.7 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.59.0 // indirect
 )
