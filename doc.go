@@ -69,7 +69,15 @@
 //     copied. Only the result of a live query is shared, by its subscribers: what
 //     the query function has returned. (TestDynamicAliasing, TestTypedAliasing, TestAliasingBesideReaders,
 //     TestDefinitionIsCopied)
-//  9. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
+//  9. Durability, with [Options.Persistence]. What survives is a prefix of the
+//     commit order, whole commits over all buckets. [Sync]: a nil error means that the
+//     commit is on the disk. [Interval]: a crash of the process loses nothing
+//     acknowledged, a power loss about the last interval at most; [OS]: as much as the
+//     system had not written. A log that fails leaves the store readable and
+//     read-only, and is never retried. Damage is reported, with file and offset, and
+//     never taken for an empty store. (TestLogModel, TestLogFailures; persist/file:
+//     TestCrash, TestFaults, TestBitFlips, TestKilled)
+//  10. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
 //     all of them. (TestCloseDuringEverything, TestCloseWithStuckHandler,
 //     TestNoGoroutineLeak)
 //
@@ -84,6 +92,8 @@
 //   - compile.go, condition.go, plan.go, pick.go, exec.go, sorter.go: how it is
 //     answered
 //   - txn.go, txwrite.go, own.go, readset.go, txcommit.go, recent.go: transactions
+//   - persistence.go, logwriter.go, logencode.go, logload.go, logopen.go,
+//     logcompact.go, backup.go: the log, and what comes back from it
 //   - snapshot.go, events.go: what was, and what happens
 //   - reactivequery.go, queryctx.go, reactor.go, livenode.go, liveworker.go,
 //     watch.go, subscription.go: live queries
@@ -92,4 +102,6 @@
 //   - internal/table: rows, version chains and indexes, from table.go on
 //   - internal/keyenc, internal/exactsum, internal/feed: index keys; sums; the
 //     queue to the handlers
+//   - persist/file, persist/sqlite, persist/memory: logs; internal/logentry: what is
+//     in them; internal/vfs: the file system below
 package store

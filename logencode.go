@@ -56,6 +56,7 @@ type bucketLog struct {
 // setLog says how the bucket is known in the log.
 func (b *bucket) setLog(id, version uint64, stored []byte) {
 	b.log = bucketLog{id: id, version: version, stored: stored}
+	b.server.patient = b.store.log != nil && b.store.log.mode == syncEach
 	b.log.names = logentry.AppendArray(nil, len(b.shape.slots))
 	for i := range b.shape.slots {
 		b.log.schema = append(b.log.schema, b.shape.slots[i].name)

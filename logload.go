@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -205,6 +206,9 @@ func (b *bucket) wake(d *dormant) (*waking, error) {
 	return w, nil
 }
 
+// errLoad is a part that was not read to its end.
+var errLoad = errors.New("its part of the log was not read")
+
 // readWhole decodes the blocks of a snapshot, on all processors.
 func (w *waking) readWhole() error {
 	blocks := w.d.blocks[:w.d.whole]
@@ -214,13 +218,14 @@ func (w *waking) readWhole() error {
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(blocks)) {
 		wg.Add(1)
-		go func() {
+		w.b.store.workers.Go("load", func() {
 			defer wg.Done()
 			for i := int(next.Add(1)) - 1; i < len(blocks); i = int(next.Add(1)) - 1 {
+				errs[i] = errLoad // unless this comes back
 				parts[i] = waking{b: w.b, d: w.d, same: w.same}
 				errs[i] = parts[i].read(blocks[i])
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	n := 0

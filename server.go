@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,11 @@ type server struct {
 
 	mu     sync.Mutex // held by the writer; guards the writer's side of the table
 	closed bool       // under mu: no more requests
+
+	// patient: each commit waits for a disk, so that requests had better come
+	// together than at once. All go to the goroutine, which lets those who are about
+	// to send do so. Set before the first request.
+	patient bool
 
 	pool   sync.Pool    // of *request
 	queued atomic.Int32 // requests sent or about to be sent, not yet taken
@@ -121,7 +127,7 @@ func newServer(b *bucket) *server {
 // returns false if ctx ended before the request was taken; then the request
 // belongs to the queue and must not be used again.
 func (s *server) do(ctx context.Context, r *request) bool {
-	if s.queued.Load() == 0 && s.mu.TryLock() {
+	if !s.patient && s.queued.Load() == 0 && s.mu.TryLock() {
 		s.runInline(r)
 		return true
 	}
@@ -195,6 +201,9 @@ func (s *server) serve() {
 
 // take runs a request and all that queue behind it, up to groupMax.
 func (s *server) take(r *request) {
+	if s.patient {
+		s.gather()
+	}
 	s.lock()
 	s.group = s.group[:0]
 	for {
@@ -219,6 +228,15 @@ func (s *server) take(r *request) {
 	}
 	s.group = s.group[:0]
 	s.unlock()
+}
+
+// gather lets others run as long as more requests come of it: after a group, all
+// who were in it are about to send the next one.
+func (s *server) gather() {
+	for n := -1; n < len(s.reqs) && len(s.reqs) < groupMax-1; {
+		n = len(s.reqs)
+		runtime.Gosched()
+	}
 }
 
 // lock and unlock are the goroutine's own: it must know, should it die, whether

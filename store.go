@@ -125,6 +125,7 @@ var storeCount atomic.Int64
 //   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
 //   - "log sync": one, where the log is synced in intervals.
 //   - "log compaction": one, where the log needs it.
+//   - "load": as many as processors, while a bucket of the log is defined.
 //   - "log failure": one that reports it.
 //
 // Locks: a writer holds its bucket's (a transaction that commits, those of its

@@ -48,6 +48,12 @@ func (b *bolt) Insert(r Record) error {
 	return b.db.Update(func(tx *bbolt.Tx) error { return boltInsert(tx.Bucket(boltUsers), r) })
 }
 
+// InsertBatched is what the documentation of bbolt recommends for concurrent
+// writers; MaxBatchDelay is its default.
+func (b *bolt) InsertBatched(r Record) error {
+	return b.db.Batch(func(tx *bbolt.Tx) error { return boltInsert(tx.Bucket(boltUsers), r) })
+}
+
 func (b *bolt) InsertMany(rs []Record) error {
 	return b.db.Update(func(tx *bbolt.Tx) error {
 		for _, r := range rs {

@@ -50,6 +50,12 @@ type Indexed interface {
 	CountByRole(role string) (int, error)
 }
 
+// Batcher is an engine that has a call of its own for writes of many goroutines,
+// which it makes durable together.
+type Batcher interface {
+	InsertBatched(r Record) error
+}
+
 // Ranger reads an index in order.
 type Ranger interface {
 	// RangeByAge calls fn with up to limit records of at least that age, the

@@ -30,6 +30,8 @@ func (l *Line) Can(e Engine) bool { return l.needs == nil || l.needs(e) }
 // Open returns the peer's variant for the line, nil if it takes no part.
 func (l *Line) Open(p *Peer) func(dir string) (Engine, error) {
 	switch {
+	case l.OnDisk && p.Durable != nil:
+		return p.Durable
 	case l.OnDisk != p.OnDisk:
 		return nil
 	case l.KeyOnly:
@@ -83,6 +85,7 @@ var Lines = []Line{
 	transfer("transfer-8-goroutines", 8, rows("the same, 8 goroutines", nsPerOp, writing)),
 
 	onDisk("durable-insert", lineInsertOnly, rows("insert 1, key only, on disk", nsPerOp, durable)),
+	onDisk("durable-insert-64", lineInsertTogether, rows("the same, 64 goroutines", nsPerOp, durable)),
 	onDisk("durable-bulk-1000", lineBulkOnly, rows("bulk 1,000, key only, on disk, per record", nsPerRecord, durable)),
 }
 

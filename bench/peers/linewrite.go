@@ -1,6 +1,9 @@
 package peers
 
-import "testing"
+import (
+	"sync/atomic"
+	"testing"
+)
 
 // batch is how many records a line inserts or deletes before it takes that back,
 // with the clock stopped: the number of records stays near that of the fixture.
@@ -39,6 +42,31 @@ func lineInsertOnly(b *testing.B, f *Fixture) {
 		}
 		must(b, f.Insert(rs[0]))
 		rs = rs[1:]
+	}
+}
+
+// lineInsertTogether is the time of one of the inserts that 64 goroutines make,
+// each waiting for its own to be durable.
+func lineInsertTogether(b *testing.B, f *Fixture) {
+	insert := f.Insert
+	if e, ok := f.Engine.(Batcher); ok {
+		insert = e.InsertBatched
+	}
+	rs := f.fresh(b.N)
+	var next atomic.Int64
+	b.ResetTimer()
+	errs := make(chan error, 64)
+	for range cap(errs) {
+		go func() {
+			var err error
+			for i := next.Add(1); i <= int64(len(rs)) && err == nil; i = next.Add(1) {
+				err = insert(rs[i-1])
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		must(b, <-errs)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/noex-go/store"
+	"github.com/noex-go/store/persist/file"
 )
 
 // user is Record with the tags of a bucket. A conversion between the two costs
@@ -39,19 +40,24 @@ type ours struct {
 	byRole map[string]*store.Query[user]
 }
 
-func oursIndexed(string) (Engine, error) { return openOurs() }
+func oursIndexed(string) (Engine, error) { return openOurs(store.Options{}) }
 
-func oursKeyOnly(string) (Engine, error) {
-	return openOurs(func(d *store.Definition) {
-		d.Indexes = nil
-		email := d.Schema["email"]
-		email.Unique = false
-		d.Schema["email"] = email
-	})
+func oursKeyOnly(string) (Engine, error) { return openOurs(store.Options{}, withoutIndexes) }
+
+// oursDurable syncs each commit, or those that wait together.
+func oursDurable(dir string) (Engine, error) {
+	return openOurs(store.Options{Persistence: store.Persistence{Adapter: file.New(dir), Durability: store.Sync}}, withoutIndexes)
 }
 
-func openOurs(adjust ...func(*store.Definition)) (Engine, error) {
-	s, err := store.Open(background, store.Options{})
+func withoutIndexes(d *store.Definition) {
+	d.Indexes = nil
+	email := d.Schema["email"]
+	email.Unique = false
+	d.Schema["email"] = email
+}
+
+func openOurs(opt store.Options, adjust ...func(*store.Definition)) (Engine, error) {
+	s, err := store.Open(background, opt)
 	if err != nil {
 		return nil, err
 	}

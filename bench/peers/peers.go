@@ -9,6 +9,9 @@ type Peer struct {
 	// what it does not have. dir is a directory of its own.
 	KeyOnly func(dir string) (Engine, error)
 	Indexed func(dir string) (Engine, error)
+	// Durable opens it for the lines about durable writes, where it takes part in
+	// the others too.
+	Durable func(dir string) (Engine, error)
 	// OnDisk peers take part in the lines about durable writes only.
 	OnDisk bool
 	// Lacks are letters of the Footnotes.
@@ -28,7 +31,7 @@ var Peers = []Peer{
 	{Name: "buntdb", KeyOnly: buntdbKeyOnly, Indexed: buntdbIndexed, Lacks: "dhw"},
 	{Name: "sqlite", KeyOnly: sqliteMemoryKeyOnly, Indexed: sqliteMemoryIndexed, Lacks: "w"},
 	{Name: Floor, KeyOnly: floorKeyOnly, Indexed: floorIndexed, Lacks: "dnw"},
-	{Name: Ours, KeyOnly: oursKeyOnly, Indexed: oursIndexed},
+	{Name: Ours, KeyOnly: oursKeyOnly, Indexed: oursIndexed, Durable: oursDurable},
 	{Name: "bbolt", KeyOnly: bboltSync, OnDisk: true},
 	{Name: "bbolt-nosync", KeyOnly: bboltNoSync, OnDisk: true, Lacks: "s"},
 	{Name: "sqlite-wal", KeyOnly: sqliteDiskKeyOnly, Indexed: sqliteDiskIndexed, OnDisk: true},

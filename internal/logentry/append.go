@@ -97,7 +97,7 @@ func AppendTime(b []byte, t time.Time) []byte {
 	}
 	var text [len(time.RFC3339Nano)]byte
 	s := t.UTC().AppendFormat(text[:0], time.RFC3339Nano)
-	return append(appendHead(append(b, majorTag|0), majorText, uint64(len(s))), s...)
+	return append(appendHead(append(b, majorTag), majorText, uint64(len(s))), s...)
 }
 
 // AppendValue appends a canonical value of the store.

@@ -3,6 +3,7 @@ package logentry
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"reflect"
 	"slices"
@@ -81,7 +82,7 @@ func init() {
 	dec, err := cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		IndefLength:      cbor.IndefLengthForbidden,
-		IntDec:           cbor.IntDecConvertSigned,
+		IntDec:           cbor.IntDecConvertSignedOrFail,
 		TimeTag:          cbor.DecTagRequired,
 		DefaultMapType:   reflect.TypeFor[map[string]any](),
 		MaxNestedLevels:  MaxDepth + 16,
@@ -257,9 +258,7 @@ func (b *Block) Records() ([]Record, error) {
 		}
 	}
 	for i, extra := range b.Extras {
-		for name, v := range extra {
-			out[i].Fields[name] = v
-		}
+		maps.Copy(out[i].Fields, extra)
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -52,9 +53,7 @@ func randomBlock(t testing.TB, r *rand.Rand) (Block, []Record) {
 				extra["extra "+randomText(r)] = randomValue(r, 2)
 			}
 			b.Extras = append(b.Extras, extra)
-			for name, v := range extra {
-				records[i].Fields[name] = v
-			}
+			maps.Copy(records[i].Fields, extra)
 		}
 	}
 	for c := range r.IntN(4) {

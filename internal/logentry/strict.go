@@ -28,7 +28,7 @@ func checkColumn(raw []byte, out any) error {
 	case *[][]byte:
 		return checkKinds(raw, func(b byte) bool { return b&0xe0 == majorBytes })
 	case *[]time.Time:
-		if err := checkKinds(raw, func(b byte) bool { return b == majorTag|0 || b == majorTag|1 }); err != nil {
+		if err := checkKinds(raw, func(b byte) bool { return b == majorTag || b == majorTag|1 }); err != nil {
 			return err
 		}
 		for i, t := range *out {

@@ -101,13 +101,8 @@ type database struct {
 // never is the context of statements: half a transaction is worse than a late one.
 var never = context.Background()
 
-// openDatabase opens the connection, makes what an empty file lacks, and checks
-// that the database is what it should be.
-func openDatabase(a *Adapter, f *file) (_ *database, err error) {
-	empty, err := f.check()
-	if err != nil {
-		return nil, err
-	}
+// connect makes the connection to a file that is there.
+func connect(f *file) (*database, error) {
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(f.path)}
 	if !strings.HasPrefix(u.Path, "/") {
 		u.Path = "/" + u.Path // a drive of Windows
@@ -118,24 +113,40 @@ func openDatabase(a *Adapter, f *file) (_ *database, err error) {
 	}
 	d := &database{f: f, db: sql.OpenDB(connector)}
 	d.db.SetMaxOpenConns(1)
-	defer func() {
-		if err != nil {
-			_ = d.close()
-			err = d.explain(err)
-		}
-	}()
 	if d.conn, err = d.db.Conn(never); err != nil {
+		_ = d.close()
+		return nil, d.explain(err)
+	}
+	return d, nil
+}
+
+// openDatabase opens the connection, and checks that the database is what it should
+// be.
+func openDatabase(a *Adapter, f *file) (*database, error) {
+	if err := f.check(); err != nil {
 		return nil, err
 	}
-	if err := d.set(a.pragmas()); err != nil {
+	d, err := connect(f)
+	if err != nil {
 		return nil, err
 	}
-	if empty {
-		if err := d.create(); err != nil {
-			return nil, err
-		}
+	if err = d.set(a.pragmas()); err == nil {
+		err = d.check(a)
 	}
-	return d, d.check(a)
+	if err != nil {
+		_ = d.close()
+		return nil, d.explain(err)
+	}
+	return d, nil
+}
+
+// createDatabase makes the tables in an empty file of which nobody knows.
+func createDatabase(path string) error {
+	d, err := connect(&file{path: path})
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.create(), d.close())
 }
 
 // set sets pragmas, and checks that they took.
@@ -160,34 +171,26 @@ func (d *database) exec(query string, args ...any) error {
 	return err
 }
 
-// create makes the tables of an empty file, in one transaction with a rollback
-// journal: a file is either empty or has them and its ids. Of two who make it, the
-// second waits for the first and finds it done.
+// create makes the tables, and says whose they are.
 func (d *database) create() error {
-	if err := d.exec("BEGIN EXCLUSIVE"); err != nil {
-		return err
-	}
-	var n int
-	if err := d.conn.QueryRowContext(never, "SELECT count(*) FROM sqlite_schema").Scan(&n); err != nil {
-		return err
-	}
-	if n == 0 {
-		for _, table := range tables {
-			if err := d.exec(table); err != nil {
-				return err
-			}
-		}
-		m := newMeta()
-		if err := d.exec(insertMeta, m.args()...); err != nil {
+	statements := append([]string{"PRAGMA synchronous=FULL", "PRAGMA fullfsync=1", "BEGIN"}, tables...)
+	for _, query := range statements {
+		if err := d.exec(query); err != nil {
 			return err
 		}
-		for _, p := range [...]string{fmt.Sprint("application_id=", applicationID), fmt.Sprint("user_version=", formatVersion)} {
-			if err := d.exec("PRAGMA " + p); err != nil {
-				return err
-			}
+	}
+	m := newMeta()
+	if err := d.exec(insertMeta, m.args()...); err != nil {
+		return err
+	}
+	for _, query := range [...]string{
+		fmt.Sprint("PRAGMA application_id=", applicationID), fmt.Sprint("PRAGMA user_version=", formatVersion), "COMMIT",
+	} {
+		if err := d.exec(query); err != nil {
+			return err
 		}
 	}
-	return d.exec("COMMIT")
+	return d.set([][2]string{{"journal_mode", "wal"}})
 }
 
 // check checks that the database is one of this package, in order, and in WAL mode.
@@ -203,6 +206,11 @@ func (d *database) check(a *Adapter) error {
 	}
 	if err := d.set([][2]string{{"journal_mode", "wal"}}); err != nil {
 		return err
+	}
+	if !a.relaxed {
+		if err := d.checkWAL(); err != nil {
+			return err
+		}
 	}
 	if a.pages > 0 {
 		if err := d.exec(fmt.Sprint("PRAGMA max_page_count=", a.pages)); err != nil {

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -91,20 +90,37 @@ func (f *file) release() {
 	}
 }
 
-// makeFile makes an empty file for its owner alone, unless there is one. SQLite
-// gives the files beside it the same mode.
+// makeFile makes a database for its owner alone, unless there is a file. SQLite gives
+// the files beside it the same mode. It gets its name when it is complete, so that
+// an empty file is one that has lost its content.
 func makeFile(path string) error {
-	out, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
+	if (&file{path: path}).beside("-wal") > 0 {
+		return &store.CorruptError{File: filepath.Base(path), Reason: "there is no file, but a write-ahead log beside it"}
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".new-*")
 	if err != nil {
 		return err
 	}
-	if err := out.Close(); err != nil {
+	name := f.Name()
+	defer os.Remove(name)
+	if err := f.Close(); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	if err := createDatabase(name); err != nil {
+		return err
+	}
+	switch err := os.Link(name, path); {
+	case err == nil || errors.Is(err, fs.ErrExist): // another process was first
+	default: // a file system without links
+		if err := os.Rename(name, path); err != nil {
+			return err
+		}
+	}
+	return syncDir(dir)
 }
 
 func syncDir(dir string) error {
@@ -123,40 +139,30 @@ func (f *file) corrupt(reason string) error {
 	return &store.CorruptError{File: filepath.Base(f.path), Reason: reason}
 }
 
-// check looks at the file's header before SQLite may touch anything. It reports
-// whether the database is still to be made.
-func (f *file) check() (empty bool, err error) {
+// check looks at the file's header before SQLite may touch anything.
+func (f *file) check() error {
 	in, err := os.OpenFile(f.path, os.O_RDWR, 0)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer in.Close()
 	var header [headerSize]byte
-	n, err := io.ReadFull(in, header[:])
+	_, err = io.ReadFull(in, header[:])
 	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-	default:
-		return false, err
-	}
-	switch {
-	case n == 0:
-		if f.beside("-wal") > 0 {
-			return false, f.corrupt("the file is empty, but there is a write-ahead log beside it")
-		}
-		return true, nil
-	case bytes.Equal(header[:n], make([]byte, n)) && f.beside("-journal") > 0:
-		return true, nil // its making was cut off, and is undone by the journal
-	case n < headerSize || string(header[:len(headerMagic)]) != headerMagic:
-		return false, f.corrupt("not an SQLite database")
+	case errors.Is(err, io.EOF):
+		return f.corrupt("the file is empty")
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case err != nil || string(header[:len(headerMagic)]) != headerMagic:
+		return f.corrupt("not an SQLite database")
 	}
 	if id := binary.BigEndian.Uint32(header[atApplicationID:]); id != applicationID {
-		return false, fmt.Errorf("%s: a database of something else: its application id is %#x", f.path, id)
+		return fmt.Errorf("%s: a database of something else: its application id is %#x", f.path, id)
 	}
 	if v := binary.BigEndian.Uint32(header[atUserVersion:]); v != formatVersion {
-		return false, fmt.Errorf("%s: its format is %d, not %d", f.path, v, formatVersion)
+		return fmt.Errorf("%s: its format is %d, not %d", f.path, v, formatVersion)
 	}
-	return false, nil
+	return nil
 }
 
 // beside is the size of a file that SQLite keeps beside the database.

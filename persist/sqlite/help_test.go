@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -324,14 +325,14 @@ func randomValue(r *rand.Rand, depth int) any {
 
 func randomText(r *rand.Rand) string {
 	words := []string{"", "a", "x", "\x00", "é", "世界", "\U0001F600", `"\'`, "\n", "%_", "long text that goes on and on "}
-	s := ""
+	var s strings.Builder
 	for range r.IntN(4) {
-		s += words[r.IntN(len(words))]
+		s.WriteString(words[r.IntN(len(words))])
 	}
 	if r.IntN(50) == 0 {
-		s += fmt.Sprintf("%0*d", r.IntN(9000), 7)
+		s.WriteString(fmt.Sprintf("%0*d", r.IntN(9000), 7))
 	}
-	return s
+	return s.String()
 }
 
 func openPath(t testing.TB, path string, opts ...Option) store.Log {

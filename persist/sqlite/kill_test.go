@@ -62,7 +62,7 @@ func TestKill(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "store.db")
 		seed := r.Uint64()
 		acknowledged := store.Position(0)
-		for range 4 {
+		for range 3 {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), "SQLITE_TEST_CHILD="+path, "SQLITE_TEST_SEED="+fmt.Sprint(seed))
 			if life%2 == 1 {

@@ -142,11 +142,105 @@ func TestForeign(t *testing.T) {
 	data[atUserVersion+3]++
 	require.NoError(t, os.WriteFile(path, data, 0o600))
 	refused(path)
-	require.NoError(t, os.WriteFile(path+"-wal", []byte("x"), 0o600))
 	require.NoError(t, os.Truncate(path, 0))
 	refused(path)
 	_, err = New(path).OpenLog(ctx)
 	require.ErrorIs(t, err, store.ErrCorrupt)
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.WriteFile(path+"-wal", []byte("x"), 0o600))
+	_, err = New(path).OpenLog(ctx)
+	require.ErrorIs(t, err, store.ErrCorrupt)
+	require.NoFileExists(t, path)
+}
+
+// TestCreate: of many who make a database, of this process, one gets it.
+func TestCreate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	const n = 10
+	results := make(chan error, n)
+	for range n {
+		go func() {
+			l, err := New(path).OpenLog(ctx)
+			if err == nil {
+				t.Cleanup(func() { _ = l.Close() })
+			}
+			results <- err
+		}()
+	}
+	opened := 0
+	for range n {
+		if err := <-results; err == nil {
+			opened++
+		} else {
+			require.ErrorIs(t, err, store.ErrLocked)
+		}
+	}
+	require.Equal(t, 1, opened)
+}
+
+// TestUnknownOutcome: a commit that fails may have happened.
+func TestUnknownOutcome(t *testing.T) {
+	l, path := openTemp(t)
+	s := sample(t, l, 3)
+	st := l.(*log).st
+	require.NoError(t, st.commit.Close())
+	next := [][]byte{encode(t, logentry.Entry{Seq: 2})}
+	require.ErrorIs(t, l.Append(ctx, 1, next), store.ErrUnknownOutcome)
+	require.Error(t, l.Append(ctx, 1, next))
+	require.Error(t, l.Append(ctx, 2, next))
+	require.Error(t, l.Sync(ctx))
+	require.Error(t, l.Snapshot(ctx, 1, func(func([]byte) error) error { return nil }))
+	require.NoError(t, l.Close())
+	l = openPath(t, path)
+	require.False(t, l.Info().Recovery.Clean)
+	requireState(t, s, l)
+}
+
+// TestConcurrent: what may run at the same time does.
+func TestConcurrent(t *testing.T) {
+	l, path := openTemp(t, Relaxed())
+	sample(t, l, 3)
+	done := make(chan error, 3)
+	go func() {
+		for i := range 200 {
+			if err := l.Append(ctx, store.Position(i+1), [][]byte{encode(t, logentry.Entry{Seq: uint64(i)})}); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	go func() {
+		for range 20 {
+			if err := l.Sync(ctx); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	go func() {
+		last := store.Position(1)
+		for e, err := range l.Follow(ctx, last) {
+			if last++; err != nil || e.Position != last {
+				done <- fmt.Errorf("%d: %w", e.Position, err)
+				return
+			}
+			if l.Info().Last < last {
+				done <- errors.New("followed before it was there")
+				return
+			}
+			if last == 201 {
+				break
+			}
+		}
+		done <- nil
+	}()
+	for range 3 {
+		require.NoError(t, <-done)
+	}
+	require.NoError(t, l.Close())
+	require.Equal(t, store.Position(201), openPath(t, path).Info().Last)
 }
 
 func TestReadOnly(t *testing.T) {
