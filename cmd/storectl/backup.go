@@ -16,8 +16,11 @@ import (
 var backupCommand = command{
 	name:     "backup",
 	synopsis: "[--json] DIR|FILE.db OUT",
-	short:    "writes the newest state into a file, as the store's Backup does",
+	short:    "writes what is in a log into a file, as the store's Backup does",
 	long: `
+It writes the state of the newest commit, and with it, as storectl does not define
+the buckets, what a log in files still has of records that were overwritten.
+
 OUT is a file that is not there yet, or - for the standard output; the report then
 goes to the standard error. The log is not changed, and may be in use. It takes the
 memory of the whole log. An SQLite database is copied for that, into the directory
@@ -156,13 +159,10 @@ func destination(ctx context.Context, path string) (source, error) {
 	case err != nil:
 		return source{}, err
 	}
-	empty := src.kind == kindSQLite && info.Size() == 0
-	if !empty {
-		if empty, err = src.empty(ctx); err != nil {
-			return source{}, err
-		}
-	}
-	if !empty {
+	switch empty, err := src.empty(ctx); {
+	case err != nil:
+		return source{}, err
+	case !empty:
 		return source{}, fmt.Errorf("%s: %w", path, store.ErrNotEmpty)
 	}
 	return src, nil
@@ -185,7 +185,9 @@ func (s source) empty(ctx context.Context) (empty bool, err error) {
 
 func restore(ctx context.Context, s *streams, from string, dst source) error {
 	if from == "-" {
-		return store.Restore(ctx, s.in, dst.adapter())
+		in := interruptible(ctx, s.in)
+		defer func() { _ = in.Close() }() // it never fails
+		return store.Restore(ctx, in, dst.adapter())
 	}
 	in, err := os.Open(from)
 	if err != nil {
@@ -193,4 +195,16 @@ func restore(ctx context.Context, s *streams, from string, dst source) error {
 	}
 	defer func() { _ = in.Close() }() // nothing was written through it
 	return store.Restore(ctx, in, dst.adapter())
+}
+
+// interruptible is a reader that ends with a context, even while it waits. What waits
+// then ends with the process.
+func interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
+	in, out := io.Pipe()
+	context.AfterFunc(ctx, func() { _ = out.CloseWithError(ctx.Err()) }) // it never fails
+	go func() {
+		_, err := io.Copy(out, r)
+		_ = out.CloseWithError(err) // nil: the end
+	}()
+	return in
 }

@@ -98,4 +98,7 @@ func (c *compacted) write(s *streams) {
 	t.row("before", size(c.Before))
 	t.row("after", size(c.After))
 	t.flush()
+	if c.After >= c.Before {
+		_, _ = fmt.Fprintln(s.out, "What was overwritten or deleted stays until a program that defines the buckets compacts the log.")
+	}
 }

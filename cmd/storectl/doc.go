@@ -11,7 +11,7 @@
 //	dump      writes the records, or the entries of the log, as lines of JSON
 //	salvage   makes a new log of what is whole of a damaged one in files
 //	compact   makes a log in files one snapshot
-//	backup    writes the newest state into a file, as the store's Backup does
+//	backup    writes what is in a log into a file, as the store's Backup does
 //	restore   makes a log of a backup, as the library's Restore does
 //
 // # What is in a log

@@ -92,7 +92,7 @@ const big = 1<<53 + 1
 // openStore opens a store whose clock goes one second further at each look.
 func openStore(t *testing.T, a store.Adapter) *store.Store {
 	t.Helper()
-	var now = noon.Add(-time.Second)
+	now := noon.Add(-time.Second)
 	st, err := store.Open(t.Context(), store.Options{
 		Logger: silent, Persistence: store.Persistence{Adapter: a, Durability: store.Sync},
 		Clock: func() time.Time { return now }, TTLInterval: time.Hour,

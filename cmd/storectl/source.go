@@ -208,19 +208,15 @@ func copyFile(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, &heeding{ctx, in})
+	_, err = io.Copy(out, readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return in.Read(p)
+	}))
 	return errors.Join(err, out.Close())
 }
 
-// heeding is a reader that ends with its context. It lives as long as one call.
-type heeding struct {
-	ctx context.Context
-	r   io.Reader
-}
+type readerFunc func(p []byte) (int, error)
 
-func (h *heeding) Read(p []byte) (int, error) {
-	if err := h.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return h.r.Read(p)
-}
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -483,24 +483,30 @@ func TestCompact(t *testing.T) {
 			require.Equal(t, "PATH has the newest state only: there is nothing to do\n", out)
 			require.Equal(t, v["before"], v["after"])
 		} else {
-			requireGolden(t, "before  SIZE\nafter   SIZE", out)
+			requireGolden(t, "before  SIZE\nafter   SIZE\nWhat was overwritten or deleted stays until a program that defines the buckets compacts the log.", out)
 			require.Equal(t, json.Number("14"), object(t, good(t, "inspect", "--json", path))["snapshot"])
 			require.Contains(t, good(t, "inspect", path), "14, 0 entries behind the snapshot at 14")
 			good(t, "compact", "--keep-previous", path)
 		}
 		require.ElementsMatch(t, strings.Split(dump, "\n"), strings.Split(good(t, "dump", path), "\n"))
 		good(t, "verify", path)
-
-		// The buckets are as they were for the program whose they are.
-		st := openStore(t, k.adapter(path))
-		users, err := st.DefineBucket(t.Context(), "users", usersDefinition)
-		require.NoError(t, err)
-		r, ok := users.Get("b")
-		require.True(t, ok)
-		require.EqualValues(t, 2, r.Get("big"))
-		_, ok = users.Get("c")
-		require.False(t, ok)
 	})
+}
+
+// After a compaction the buckets are what they were for the program whose they are.
+func TestCompactKeepsBuckets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	a := file.New(path, file.Logger(silent))
+	makeLog(t, a)
+	good(t, "compact", path)
+	st := openStore(t, a)
+	users, err := st.DefineBucket(t.Context(), "users", usersDefinition)
+	require.NoError(t, err)
+	r, ok := users.Get("b")
+	require.True(t, ok)
+	require.EqualValues(t, 2, r.Get("big"))
+	_, ok = users.Get("c")
+	require.False(t, ok)
 }
 
 // A backup of each kind of log is restored into each.
@@ -639,6 +645,41 @@ func TestInterrupted(t *testing.T) {
 			require.ErrorIs(t, err, os.ErrNotExist, args)
 		}
 	})
+}
+
+// A restore that waits for its input can be interrupted; the next one finds an empty log.
+func TestInterruptedInput(t *testing.T) {
+	for _, k := range logKinds {
+		ctx, cancel := context.WithCancel(t.Context())
+		path, in := k.path(t.TempDir()), &waiting{asked: cancel, end: t.Context().Done()}
+		var messages bytes.Buffer
+		require.Equal(t, exitFailed, run(ctx, []string{"restore", "-", path}, in, io.Discard, &messages))
+		require.Contains(t, messages.String(), "It was interrupted.")
+
+		from, backup := k.path(t.TempDir()), filepath.Join(t.TempDir(), "backup")
+		makeLog(t, k.adapter(from))
+		good(t, "backup", from, backup)
+		good(t, "restore", backup, path)
+		require.Len(t, lines(t, good(t, "dump", path)), 4)
+	}
+}
+
+// waiting is an input in which nothing comes.
+type waiting struct {
+	asked func()
+	end   <-chan struct{}
+}
+
+func (w *waiting) Read([]byte) (int, error) {
+	w.asked()
+	<-w.end
+	return 0, io.EOF
+}
+
+func TestShown(t *testing.T) {
+	for text, want := range map[string]string{"": `""`, "users": "users", "a b": "a b", "a\tb": `"a\tb"`, "\x1b[1m": `"\x1b[1m"`, "世": "世"} {
+		require.Equal(t, want, shown(text))
+	}
 }
 
 func TestSize(t *testing.T) {
