@@ -61,8 +61,17 @@ func (c *change) key() Key {
 func (st *Store) commit(b *bucket, rs []*request, marks []span) error {
 	if st.log == nil {
 		st.publish(b.table, b, rs, marks)
-	} else if err := st.logRequests(b, rs, marks); err != nil {
-		return err
+	} else {
+		ok := false
+		defer func() {
+			if !ok { // the adapter has ended the goroutine
+				b.table.Undo(0)
+			}
+		}()
+		err := st.logRequests(b, rs, marks)
+		if ok = true; err != nil {
+			return err
+		}
 	}
 	st.live.commit()
 	b.table.Settle()

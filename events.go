@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -120,8 +121,8 @@ func (st *Store) On(topics string, handler func(Event)) (stop func(), err error)
 		in.Bucket = st.topicID(p.bucket)
 	}
 	// A Close that begins now waits until the goroutine runs, and then for it.
-	st.defMu.Lock()
-	defer st.defMu.Unlock()
+	_ = st.defMu.lock(context.Background())
+	defer st.defMu.unlock()
 	// Under the commit lock, so that every commit is either visible to what the
 	// caller reads next or brings an event.
 	st.commitMu.Lock()

@@ -31,6 +31,7 @@ type cut struct {
 	seq     uint64
 	hold    hold
 	session []byte
+	lastID  uint64 // of a bucket, though it may be gone
 	buckets []*bucket
 	dormant []*dormant
 }
@@ -40,8 +41,9 @@ type cut struct {
 func (w *logWriter) cut() (*cut, error) {
 	c := &cut{session: w.session}
 	st := w.st
-	tk := &ticket{control: true, visible: func() {
-		c.at = w.last
+	tk := &ticket{control: true}
+	tk.visible = func() {
+		c.at, c.lastID = tk.at, st.lastID
 		st.hold(&c.hold, st.pins.AcquireLong())
 		c.seq = c.hold.pin.Seq
 		for _, b := range *st.buckets.Load() {
@@ -49,8 +51,8 @@ func (w *logWriter) cut() (*cut, error) {
 				c.buckets = append(c.buckets, b)
 			}
 		}
-		c.dormant = slices.Collect(maps.Values(st.asleep))
-	}}
+		c.dormant = slices.Collect(maps.Values(*st.asleep.Load()))
+	}
 	if err := w.commit(tk); err != nil {
 		return nil, err
 	}
@@ -75,6 +77,12 @@ func (c *cut) write(put func(data []byte) error) error {
 	for _, d := range c.dormant {
 		e.Buckets = append(e.Buckets, logentry.Bucket{ID: d.id, Name: d.name, Version: d.version, Definition: d.definition})
 		e.Blocks = append(e.Blocks, emptyBlock(d.id, d.version, d.marks))
+	}
+	if !slices.ContainsFunc(e.Buckets, func(b logentry.Bucket) bool { return b.ID == c.lastID }) && c.lastID > 0 {
+		last := logentry.Bucket{ID: c.lastID, Definition: logentry.AppendNull(nil)} // so that it is not given again
+		e.Buckets = append(e.Buckets, last)
+		last.Dropped = true
+		e.Buckets = append(e.Buckets, last)
 	}
 	if err := putEntry(&e, put); err != nil {
 		return err

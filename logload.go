@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
@@ -95,6 +97,9 @@ func (l *loaded) take(e *logentry.Entry) error {
 	l.seq = max(l.seq, e.Seq)
 	for i := range e.Buckets {
 		b := &e.Buckets[i]
+		if b.ID == 0 {
+			return errors.New("bucket 0 is in no log")
+		}
 		l.lastID = max(l.lastID, b.ID)
 		d := l.byID[b.ID]
 		switch {
@@ -117,6 +122,9 @@ func (l *loaded) take(e *logentry.Entry) error {
 		d := l.byID[b.Bucket]
 		if d == nil {
 			return fmt.Errorf("a write to bucket %d, which there is not", b.Bucket)
+		}
+		if d.version < b.Version {
+			return fmt.Errorf("a write to bucket %d with a definition that there is not", b.Bucket)
 		}
 		for name, n := range b.Marks {
 			d.marks[name] = max(d.marks[name], n)
@@ -151,54 +159,57 @@ func (d *dormant) inserts(b *logentry.Block) bool {
 }
 
 // waking is a dormant bucket on its way into a table.
+//
+// Which records are there is found first, by their keys, and only those are
+// decoded: what was overwritten or deleted since need not fit the definition.
 type waking struct {
 	b    *bucket
 	d    *dormant
 	same bool // the definition is what it was
+	// gone has a bit for each row of a block that was overwritten or deleted since;
+	// nil: none was.
+	gone [][]uint64
 
-	rows    []*table.Version // nil: deleted since
+	rows    []*table.Version
 	places  []uint64
-	rewrite []bool // by row: the definition has changed it
-	at      map[Key]int
+	rewrite []bool // unless same: by row, whether the definition has changed it
 }
 
 // wake fills a new bucket with the records of a dormant one. Error: how the
 // definition does not fit them.
 func (b *bucket) wake(d *dormant) (*waking, error) {
 	w := &waking{b: b, d: d, same: bytes.Equal(d.definition, b.log.stored)}
-	if err := w.readWhole(); err != nil {
-		return nil, err
+	if len(d.blocks) > 0 && !w.same {
+		var was storedDefinition
+		if err := logentry.UnmarshalValue(d.definition, &was); err != nil {
+			return nil, d.corrupt(err)
+		}
+		if was.Key != b.def.Key {
+			return nil, fmt.Errorf("the bucket in the log has the key %q: drop it before it is defined with another", was.Key)
+		}
 	}
-	for _, k := range d.blocks[d.whole:] {
-		if err := w.apply(k); err != nil {
+	if d.whole < len(d.blocks) {
+		if err := w.supersede(); err != nil {
 			return nil, err
 		}
 	}
-	w.compact()
-	for name, n := range d.marks {
-		if i, ok := b.shape.byName[name]; ok && b.shape.slots[i].gen == Autoincrement {
-			c := &b.prep.auto[i]
-			c.Store(max(c.Load(), n))
-		}
+	if err := w.raise(); err != nil {
+		return nil, err
 	}
-	for _, v := range w.rows {
-		for _, i := range b.shape.autos {
-			if s := &b.shape.slots[i]; !s.absent(v) {
-				b.prep.raise(s, v)
-			}
-		}
+	if err := w.read(); err != nil {
+		return nil, err
 	}
 	next := uint64(d.marks[placeMark])
 	if n := len(w.places); n > 0 {
 		next = max(next, w.places[n-1]+1)
 	}
 	b.places.Store(next)
-	switch c := b.table.Load(w.rows, w.places, next, max(b.store.pins.Published(), 1)); c {
+	switch c := b.table.Load(w.rows, w.places, next, b.store.opened); c {
 	case table.NoConflict:
 	case table.Full:
 		return nil, ErrFull
 	default:
-		return nil, &CorruptError{File: "bucket " + d.name, Reason: "two records have one key"}
+		return nil, d.corrupt(errors.New("two records have one key"))
 	}
 	if !w.same {
 		return w, w.unique()
@@ -206,14 +217,105 @@ func (b *bucket) wake(d *dormant) (*waking, error) {
 	return w, nil
 }
 
+func (d *dormant) corrupt(err error) error {
+	return &CorruptError{File: fmt.Sprintf("bucket %q", d.name), Reason: err.Error()}
+}
+
+// supersede finds the rows that later ones have taken the place of.
+func (w *waking) supersede() error {
+	type place struct{ block, row int }
+	blocks := w.d.blocks
+	w.gone = make([][]uint64, len(blocks))
+	at := map[any]place{}
+	end := func(p place) {
+		if w.gone[p.block] == nil {
+			w.gone[p.block] = make([]uint64, (blocks[p.block].Rows+63)/64)
+		}
+		w.gone[p.block][p.row/64] |= 1 << (p.row % 64)
+	}
+	for i, k := range blocks {
+		for _, key := range k.Deleted {
+			was, ok := at[key]
+			if !ok {
+				return w.d.corrupt(errors.New("the delete of a record that there is not"))
+			}
+			end(was)
+			delete(at, key)
+		}
+		if k.Rows == 0 {
+			continue
+		}
+		var keys []any
+		c := slices.Index(k.Names, w.b.def.Key)
+		if c < 0 {
+			return w.d.corrupt(errors.New("a block has no keys"))
+		}
+		if err := k.Column(c, &keys); err != nil {
+			return w.d.corrupt(err)
+		}
+		for row, key := range keys {
+			switch key.(type) {
+			case string, int64:
+			default:
+				return w.d.corrupt(errors.New("a key is neither text nor an integer"))
+			}
+			if was, ok := at[key]; ok {
+				end(was)
+			}
+			at[key] = place{i, row}
+		}
+	}
+	return nil
+}
+
+// isGone reports whether a row was overwritten or deleted.
+func (w *waking) isGone(block, row int) bool {
+	return w.gone != nil && w.gone[block] != nil && w.gone[block][row/64]>>(row%64)&1 != 0
+}
+
+// raise keeps autoincrement fields above the log's numbers, before the first one is
+// drawn.
+func (w *waking) raise() error {
+	for _, i := range w.b.shape.autos {
+		s, c := &w.b.shape.slots[i], &w.b.prep.auto[i]
+		c.Store(max(c.Load(), w.d.marks[s.name]))
+		if w.same {
+			continue // the marks are those of this field
+		}
+		for _, k := range w.d.blocks {
+			var values []any
+			col := slices.Index(k.Names, s.name)
+			if col < 0 {
+				continue
+			}
+			if err := k.Column(col, &values); err != nil {
+				return w.d.corrupt(err)
+			}
+			for _, x := range values {
+				if n, ok := x.(int64); ok {
+					c.Store(max(c.Load(), n))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// decoded is the records of one block.
+type decoded struct {
+	rows    []*table.Version
+	places  []uint64
+	rewrite []bool
+	err     error
+}
+
 // errLoad is a part that was not read to its end.
 var errLoad = errors.New("its part of the log was not read")
 
-// readWhole decodes the blocks of a snapshot, on all processors.
-func (w *waking) readWhole() error {
-	blocks := w.d.blocks[:w.d.whole]
-	parts := make([]waking, len(blocks))
-	errs := make([]error, len(blocks))
+// read decodes the blocks, on all processors.
+func (w *waking) read() error {
+	blocks := w.d.blocks
+	parts := make([]decoded, len(blocks))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(blocks)) {
@@ -221,17 +323,16 @@ func (w *waking) readWhole() error {
 		w.b.store.workers.Go("load", func() {
 			defer wg.Done()
 			for i := int(next.Add(1)) - 1; i < len(blocks); i = int(next.Add(1)) - 1 {
-				errs[i] = errLoad // unless this comes back
-				parts[i] = waking{b: w.b, d: w.d, same: w.same}
-				errs[i] = parts[i].read(blocks[i])
+				parts[i].err = errLoad // unless this comes back
+				parts[i].err = w.block(i, &parts[i])
 			}
 		})
 	}
 	wg.Wait()
 	n := 0
 	for i := range parts {
-		if errs[i] != nil {
-			return errs[i]
+		if parts[i].err != nil {
+			return parts[i].err
 		}
 		n += len(parts[i].rows)
 	}
@@ -240,31 +341,51 @@ func (w *waking) readWhole() error {
 		w.rows, w.places = append(w.rows, parts[i].rows...), append(w.places, parts[i].places...)
 		w.rewrite = append(w.rewrite, parts[i].rewrite...)
 	}
+	if !slices.IsSorted(w.places) {
+		w.sort()
+	}
 	return nil
 }
 
-// read decodes the records of a block, behind those that are there.
-func (w *waking) read(k *logentry.Block) error {
-	n := k.Rows
-	if n == 0 {
-		return nil
+// block decodes the records of a block that are still there.
+func (w *waking) block(i int, out *decoded) error {
+	k := w.d.blocks[i]
+	rows := make([]*table.Version, k.Rows)
+	var err error
+	if w.same && k.Version == w.d.version {
+		err = w.decode(k, rows)
+	} else {
+		out.rewrite = make([]bool, k.Rows)
+		err = w.convert(i, rows, out.rewrite)
 	}
-	rows := make([]*table.Version, n)
-	if w.same {
-		if err := w.decode(k, rows); err != nil {
-			return err
-		}
-	} else if err := w.convert(k, rows); err != nil {
+	if err != nil {
 		return err
 	}
-	for i, v := range rows {
-		m := Meta{Version: Version(k.Versions[i]), CreatedAt: Millis(k.Created[i]), UpdatedAt: Millis(k.Updated[i])}
+	to := 0
+	out.rows, out.places = rows, slices.Clone(k.Places)
+	for row, v := range rows {
+		if w.isGone(i, row) {
+			continue
+		}
+		m := Meta{Version: Version(k.Versions[row]), CreatedAt: Millis(k.Created[row]), UpdatedAt: Millis(k.Updated[row])}
 		if k.Expires != nil {
-			m.ExpiresAt = Millis(k.Expires[i])
+			m.ExpiresAt = Millis(k.Expires[row])
 		}
 		*w.b.shape.meta(v) = m
+		rows[to], out.places[to] = v, k.Places[row]
+		if out.rewrite != nil {
+			out.rewrite[to] = out.rewrite[row]
+		}
+		to++
 	}
-	w.rows, w.places = append(w.rows, rows...), append(w.places, k.Places...)
+	clear(rows[to:])
+	out.rows, out.places = rows[:to], out.places[:to]
+	switch {
+	case w.same:
+		out.rewrite = nil
+	case out.rewrite != nil:
+		out.rewrite = out.rewrite[:to]
+	}
 	return nil
 }
 
@@ -272,20 +393,26 @@ func (w *waking) read(k *logentry.Block) error {
 // column, each into the memory of its field.
 func (w *waking) decode(k *logentry.Block, rows []*table.Version) error {
 	sh := w.b.shape
-	if !slices.Equal(k.Names, w.b.log.schema) {
-		return &CorruptError{File: "bucket " + w.d.name, Reason: "a block has other fields than its definition"}
+	if k.Rows > 0 && !slices.Equal(k.Names, w.b.log.schema) {
+		return w.d.corrupt(errors.New("a block has other fields than its definition"))
 	}
 	for i := range rows {
 		rows[i] = sh.alloc()
 	}
 	for c := range sh.slots {
+		if k.Rows == 0 {
+			break
+		}
 		if err := sh.slots[c].decode(k, c, rows); err != nil {
-			return &CorruptError{File: "bucket " + w.d.name, Reason: err.Error()}
+			if errors.Is(err, logentry.ErrFormat) {
+				return w.d.corrupt(err)
+			}
+			return err
 		}
 	}
 	for i, extra := range k.Extras {
 		if len(extra) > 0 {
-			ownExt(rows[i]).Extra = inUTC(extra).(map[string]any)
+			ownExt(rows[i]).Extra = extra
 		}
 	}
 	return nil
@@ -307,36 +434,24 @@ func (s *slot) decode(k *logentry.Block, c int, rows []*table.Version) error {
 	case s.kind == memBytes:
 		return column(s, k, c, rows, func(v *table.Version, x []byte) { *(*[]byte)(at(v, s.off)) = x })
 	}
-	var wrong *valueError
+	var wrong error
 	err := column(s, k, c, rows, func(v *table.Version, x any) {
 		if err := s.restore(v, x); err != nil {
 			wrong = err
 		}
 	})
-	if err == nil && wrong != nil {
-		return fmt.Errorf("field %s: %w", s.name, wrong)
+	if err == nil {
+		err = wrong
 	}
 	return err
 }
 
 // restore stores a value of the log, as put does one from outside.
-func (s *slot) restore(v *table.Version, x any) *valueError { return s.put(v, inUTC(x), unlimited) }
-
-// inUTC brings decoded times into the form of the store's.
-func inUTC(x any) any {
-	switch x := x.(type) {
-	case time.Time:
-		return x.UTC()
-	case []any:
-		for i := range x {
-			x[i] = inUTC(x[i])
-		}
-	case map[string]any:
-		for name := range x {
-			x[name] = inUTC(x[name])
-		}
+func (s *slot) restore(v *table.Version, x any) error {
+	if err := s.put(v, x, unlimited); err != nil {
+		return fmt.Errorf("field %s of the log: %w", s.name, err)
 	}
-	return x
+	return nil
 }
 
 // column decodes a column of values of one Go type, and stores them by set unless
@@ -354,7 +469,7 @@ func column[V any](s *slot, k *logentry.Block, c int, rows []*table.Version, set
 		}
 		if s.ptr {
 			if err := s.restore(v, any(values[at])); err != nil {
-				return fmt.Errorf("field %s: %w", s.name, err)
+				return err
 			}
 		} else {
 			set(v, values[at])
@@ -364,24 +479,62 @@ func column[V any](s *slot, k *logentry.Block, c int, rows []*table.Version, set
 	return nil
 }
 
-// convert makes records of a block under another definition than the bucket's, as
-// an insert would: defaults are filled in, and everything is checked.
-func (w *waking) convert(k *logentry.Block, rows []*table.Version) error {
+// convert makes records of a block under another definition than the bucket's, and
+// says which of them the definition has changed.
+func (w *waking) convert(i int, rows []*table.Version, changed []bool) error {
+	k := w.d.blocks[i]
 	records, err := k.Records()
 	if err != nil {
-		return &CorruptError{File: "bucket " + w.d.name, Reason: err.Error()}
+		return w.d.corrupt(err)
+	}
+	had := map[string]bool{}
+	for _, name := range k.Names {
+		had[name] = true
 	}
 	now := w.b.store.clock()
-	for i := range records {
-		fields := inUTC(records[i].Fields).(map[string]any)
-		v, err := w.b.prep.insertFields(fields, now)
-		if err != nil {
-			return fmt.Errorf("the definition does not fit record %v of the log: %w", fields[w.b.def.Key], err)
+	for row := range records {
+		if w.isGone(i, row) {
+			continue
 		}
-		rows[i] = v
-		w.rewrite = append(w.rewrite, !identicalValues(fields, w.b.plain(v)))
+		v, err := w.b.prep.restate(records[row].Fields, had, now)
+		if err != nil {
+			return fmt.Errorf("the definition does not fit a record in the log: %w", err)
+		}
+		rows[row], changed[row] = v, !identicalValues(records[row].Fields, w.b.plain(v))
 	}
 	return nil
+}
+
+// restate prepares a record that is there already for another definition: fields
+// that the one before did not have are generated or get their defaults, and
+// everything is checked.
+func (p *preparer) restate(in Fields, had map[string]bool, now time.Time) (*table.Version, error) {
+	v := p.sh.alloc()
+	var wrong problems
+	used := 0
+	for i := range p.sh.slots {
+		s := &p.sh.slots[i]
+		x, ok := in[s.name]
+		if !ok {
+			if s.setAbsent(v, true); had[s.name] {
+				s.judge(v, &wrong)
+			} else if err := p.finish(s, v, now, &wrong); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		used++
+		if err := s.put(v, x, p.sh.lim); err != nil {
+			s.setAbsent(v, false)
+			wrong.add(s.name, err)
+			continue
+		}
+		s.judge(v, &wrong)
+	}
+	if used < len(in) {
+		p.extraFields(v, in, &wrong)
+	}
+	return v, p.accept(v, wrong)
 }
 
 // plain is a record as the log has it: its fields, and no metadata.
@@ -392,98 +545,17 @@ func (b *bucket) plain(v *table.Version) map[string]any {
 			out[s.name] = s.peek(v)
 		}
 	}
-	for name, x := range v.Ext.Extra {
-		out[name] = x
-	}
+	maps.Copy(out, v.Ext.Extra)
 	return out
 }
 
-// apply adds a commit behind the snapshot.
-func (w *waking) apply(k *logentry.Block) error {
-	if w.at == nil {
-		w.at = make(map[Key]int, len(w.rows))
-		for i, v := range w.rows {
-			w.at[w.b.shape.keyOf(v)] = i
-		}
-	}
-	for _, x := range k.Deleted {
-		key := w.b.keyOf(x)
-		i, ok := w.at[key]
-		if !ok {
-			return &CorruptError{File: "bucket " + w.d.name, Reason: fmt.Sprintf("the delete of record %v, which there is not", x)}
-		}
-		w.rows[i] = nil
-		delete(w.at, key)
-	}
-	from := len(w.rows)
-	if err := w.read(k); err != nil {
-		return err
-	}
-	to := from
-	for i := from; i < len(w.rows); i++ {
-		v, key := w.rows[i], w.b.shape.keyOf(w.rows[i])
-		if was, ok := w.at[key]; ok {
-			w.rows[was] = v
-			w.changed(was, i)
-			continue
-		}
-		w.at[key] = to
-		w.rows[to], w.places[to] = v, w.places[i]
-		w.changed(to, i)
-		to++
-	}
-	w.rows, w.places = w.rows[:to], w.places[:to]
-	if w.rewrite != nil {
-		w.rewrite = w.rewrite[:to]
-	}
-	return nil
-}
-
-func (w *waking) changed(to, from int) {
-	if w.rewrite != nil {
-		w.rewrite[to] = w.rewrite[from]
-	}
-}
-
-// compact leaves out what was deleted, and sorts the rest by place.
-func (w *waking) compact() {
-	to := 0
-	sorted := true
-	for i, v := range w.rows {
-		if v == nil {
-			continue
-		}
-		w.rows[to], w.places[to] = v, w.places[i]
-		w.changed(to, i)
-		sorted = sorted && (to == 0 || w.places[to-1] < w.places[to])
-		to++
-	}
-	clear(w.rows[to:])
-	w.rows, w.places, w.at = w.rows[:to], w.places[:to], nil
-	if w.rewrite != nil {
-		w.rewrite = w.rewrite[:to]
-	}
-	if !sorted {
-		w.sort()
-	}
-}
-
-// sort brings the records into the order of their places. A log has them in that
-// order, but for what its adapter may have done.
+// sort brings the records into the order of their places.
 func (w *waking) sort() {
 	order := make([]int, len(w.rows))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		switch {
-		case w.places[a] < w.places[b]:
-			return -1
-		case w.places[a] > w.places[b]:
-			return 1
-		}
-		return a - b
-	})
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(w.places[a], w.places[b]) })
 	rows, places, rewrite := w.rows, w.places, w.rewrite
 	w.rows, w.places, w.rewrite = nil, nil, nil
 	for _, i := range order {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -18,15 +19,20 @@ func (st *Store) openLog(ctx context.Context) (Log, *loaded, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := newLoaded()
+	l, done := newLoaded(), false
+	defer func() {
+		if !done { // OnProgress has panicked
+			_ = log.Close()
+		}
+	}()
 	tell := st.opt.Persistence.OnProgress
 	if tell == nil {
 		tell = func(LoadProgress) {}
 	}
 	if err := l.read(ctx, log, tell); err != nil {
-		_ = log.Close() // the error of the load is the one to tell
-		return nil, nil, err
+		return nil, nil, err // rather than that of Close
 	}
+	done = true
 	return log, l, nil
 }
 
@@ -53,24 +59,27 @@ func (st *Store) startLog(log Log) {
 // has of it is in it then. Under defMu.
 func (st *Store) logDefinition(b *bucket, all map[string]*bucket) error {
 	tk := &ticket{control: true, visible: func() { st.buckets.Store(&all) }}
-	if b.def.Volatile {
+	d := (*st.asleep.Load())[b.name]
+	switch {
+	case b.def.Volatile && d != nil:
+		return errors.New("the bucket is in the log: drop it before it is defined as volatile")
+	case b.def.Volatile:
 		return st.turn(tk)
 	}
 	stored, err := b.stored()
 	if err != nil {
 		return err
 	}
-	d := st.asleep[b.name]
 	if d == nil {
+		tk.visible = func() {
+			st.lastID++
+			st.buckets.Store(&all)
+		}
 		b.setLog(st.lastID+1, 1, stored)
 		tk.begin()
 		tk.buf = b.appendControl(tk.buf, false)
 		tk.end()
-		if err := st.turn(tk); err != nil {
-			return err
-		}
-		st.lastID++
-		return nil
+		return st.turn(tk)
 	}
 	b.setLog(d.id, d.version, stored)
 	w, err := b.wake(d)
@@ -88,10 +97,17 @@ func (st *Store) logDefinition(b *bucket, all map[string]*bucket) error {
 		tk.end()
 	}
 	tk.visible = func() {
-		delete(st.asleep, b.name)
+		st.wake(d)
 		st.buckets.Store(&all)
 	}
 	return st.log.commit(tk)
+}
+
+// wake takes a bucket from those that are not defined.
+func (st *Store) wake(d *dormant) {
+	asleep := maps.Clone(*st.asleep.Load())
+	delete(asleep, d.name)
+	st.asleep.Store(&asleep)
 }
 
 // turn takes a ticket to the log, if there is one, and makes it visible.
@@ -122,7 +138,7 @@ func (st *Store) logDrop(b *bucket) error {
 
 // dropAsleep drops a bucket of the log that is not defined. Under defMu.
 func (st *Store) dropAsleep(d *dormant) error {
-	tk := &ticket{control: true, visible: func() { delete(st.asleep, d.name) }}
+	tk := &ticket{control: true, visible: func() { st.wake(d) }}
 	l := bucketLog{id: d.id, version: d.version, stored: d.definition}
 	tk.begin()
 	tk.buf = logentry.AppendArray(tk.buf, 1)
@@ -135,19 +151,20 @@ func (st *Store) dropAsleep(d *dormant) error {
 	return nil
 }
 
-// close syncs and closes the log. A second call returns what the first one did.
-func (w *logWriter) close() error {
+// close syncs and closes the log, when nobody appends to it any more.
+func (w *logWriter) close() {
 	w.snapshots.Lock()
 	defer w.snapshots.Unlock()
-	if w.closed {
-		return w.closeErr
-	}
 	w.closed = true
-	if w.closeErr = w.log.Close(); w.closeErr == nil {
+	w.closeErr = errLogClose // unless it comes back
+	if err := w.log.Close(); err != nil {
+		w.closeErr = err
+	} else {
 		w.closeErr = w.failure()
 	}
-	return w.closeErr
 }
+
+var errLogClose = errors.New("the log's Close did not return")
 
 // stats tells of the log.
 func (w *logWriter) stats(s *Stats) {
@@ -155,7 +172,5 @@ func (w *logWriter) stats(s *Stats) {
 	info := w.log.Info()
 	p.Enabled, p.Position, p.Bytes, p.Recovery = true, info.Last, info.Bytes, info.Recovery
 	p.Appends, p.Syncs, p.Failed = w.appends.Load(), w.syncs.Load(), w.failure()
-	w.st.defMu.Lock()
-	p.Undefined = slices.Sorted(maps.Keys(w.st.asleep))
-	w.st.defMu.Unlock()
+	p.Undefined = slices.Sorted(maps.Keys(*w.st.asleep.Load()))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +46,8 @@ type logWriter struct {
 
 	snapshots sync.Mutex // one at a time, and none once closed
 	closed    bool       // under snapshots
-	closeErr  error
+	closing   sync.Once  // starts close
+	closeErr  error      // of close, when that has ended
 
 	failed  atomic.Pointer[error]
 	dirty   atomic.Bool   // something was appended that is not synced
@@ -60,7 +60,7 @@ type logWriter struct {
 }
 
 // errEntrySize is a commit that the log cannot take in one entry.
-var errEntrySize = errors.New("commit is too large for the log")
+var errEntrySize = fmt.Errorf("%w for an entry of the log", ErrTxTooLarge)
 
 // ticket is one commit's place in the queue: of a bucket's requests, of a
 // transaction, or of a definition.
@@ -75,7 +75,8 @@ type ticket struct {
 	control bool
 	visible func() // called when the entries are in the log
 
-	first  uint64 // the sequence before its commits
+	first  uint64   // the sequence before its commits
+	at     Position // of its last entry, or of the one before it
 	events []*commitEvent
 	err    error
 	wake   chan bool // true: lead
@@ -167,7 +168,13 @@ func (w *logWriter) commit(tk *ticket) error {
 		w.group = append(w.group, tk)
 	}
 	w.mu.Unlock()
+	defer w.follow(tk) // also where the adapter has ended the goroutine
 	w.lead()
+	return tk.err
+}
+
+// follow ends the lead: those of the group go on, and the next one leads.
+func (w *logWriter) follow(tk *ticket) {
 	for _, other := range w.group {
 		if other != tk {
 			other.wake <- false
@@ -182,7 +189,6 @@ func (w *logWriter) commit(tk *ticket) error {
 	} else {
 		w.leading = false
 	}
-	return tk.err
 }
 
 // lead takes a group to the log, and publishes it.
@@ -197,14 +203,19 @@ func (w *logWriter) lead() {
 		size += len(e)
 	}
 	if n := len(w.entries); n > 0 {
-		err := w.append(w.entries)
-		clear(w.entries)
-		w.entries = w.entries[:0]
-		if err != nil {
+		done := false
+		defer func() {
+			clear(w.entries)
+			w.entries = w.entries[:0]
+			if !done { // also where the adapter has ended the goroutine
+				w.refuse(w.failure())
+			}
+		}()
+		if err := w.append(w.entries); err != nil {
 			w.fail(err)
-			w.refuse(w.failure())
 			return
 		}
+		done = true
 		w.last += Position(n)
 		w.appends.Add(int64(n))
 		if w.mode > 0 && !w.dirty.Swap(true) {
@@ -237,27 +248,30 @@ func (w *logWriter) refuse(err error) {
 	}
 }
 
-// append appends entries, and syncs them if that is the mode. A panic of the
-// adapter leaves it unknown what it did.
-func (w *logWriter) append(entries [][]byte) (err error) {
-	ok := false
-	defer func() {
-		if !ok {
-			p := recover()
-			if p == nil {
-				p = "the goroutine ended"
-			}
-			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, &PanicError{Value: p, Stack: debug.Stack()})
-		}
-	}()
+// append appends entries, and syncs them if that is the mode.
+func (w *logWriter) append(entries [][]byte) error {
 	ctx := context.Background() // half an append is worse than a late one
-	err = w.log.Append(ctx, w.last, entries)
+	err := w.guard(func() error { return w.log.Append(ctx, w.last, entries) })
 	if err == nil && w.mode == syncEach {
 		w.syncs.Add(1)
-		if err = w.log.Sync(ctx); err != nil && !errors.Is(err, ErrUnknownOutcome) {
+		if err = w.guard(func() error { return w.log.Sync(ctx) }); err != nil && !errors.Is(err, ErrUnknownOutcome) {
 			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}
 	}
+	return err
+}
+
+// guard calls the adapter. If that panics, or ends the goroutine, it is not known
+// what it did, and the log has failed.
+func (w *logWriter) guard(call func() error) (err error) {
+	ok := false
+	defer func() {
+		if !ok {
+			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, panicked(recover()))
+			w.fail(err)
+		}
+	}()
+	err = call()
 	ok = true
 	return err
 }
@@ -266,7 +280,7 @@ func (w *logWriter) append(entries [][]byte) (err error) {
 // completes their entries. Only the one who leads publishes, so that the next
 // sequences are known.
 func (w *logWriter) number() {
-	seq := w.st.pins.Published()
+	seq, at := w.st.pins.Published(), w.last
 	for i, tk := range w.group {
 		if tk.certify != nil {
 			if tk.err = tk.certify(w.ahead(i)); tk.err != nil {
@@ -274,13 +288,15 @@ func (w *logWriter) number() {
 			}
 		}
 		tk.first = seq
-		at := seq
+		n := seq
 		for k := range tk.entries {
 			if !tk.control {
-				at++
+				n++
 			}
-			w.entries = append(w.entries, tk.entries[k].seal(tk.buf, at, w.session))
+			at++
+			w.entries = append(w.entries, tk.entries[k].seal(tk.buf, n, w.session))
 		}
+		tk.at = at
 		seq += tk.commits()
 	}
 }
@@ -382,8 +398,7 @@ func (w *logWriter) sync(ctx context.Context) error {
 		return nil
 	}
 	w.syncs.Add(1)
-	err := w.log.Sync(ctx)
-	if err != nil {
+	if err := w.guard(func() error { return w.log.Sync(ctx) }); err != nil {
 		w.fail(err)
 		return w.failure()
 	}

@@ -353,14 +353,14 @@ func (s *server) run(rs []*request) {
 	t.Undo(0)
 	if err == errEntrySize && len(rs) > 1 { // which of them is too large shows when each goes alone
 		for j := range rs {
-			if rs[j].err == nil {
-				s.run(rs[j : j+1])
-			}
+			s.run(rs[j : j+1])
 		}
 		return
 	}
-	for i, r := range rs {
-		if m := s.marks[i]; m.to > m.from {
+	changed := false
+	for i, r := range rs { // also those who saw what others of the group had done
+		if m := s.marks[i]; changed || m.to > m.from {
+			changed = true
 			r.err, r.seq, r.count = s.b.fail("commit", Key{}, err), 0, 0
 		}
 	}

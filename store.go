@@ -105,6 +105,23 @@ func orDefault(n, zero, negative int) int {
 	return n
 }
 
+// turns is a lock that can be waited for until a context ends.
+type turns chan struct{}
+
+func (t turns) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turns) unlock() { <-t }
+
 // storeCount numbers the stores without a name. It is package state because the
 // names are to be distinct within a process, as the original has them.
 var storeCount atomic.Int64
@@ -125,6 +142,7 @@ var storeCount atomic.Int64
 //   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
 //   - "log sync": one, where the log is synced in intervals.
 //   - "log compaction": one, where the log needs it.
+//   - "close", "log close": while Close waits.
 //   - "load": as many as processors, while a bucket of the log is defined.
 //   - "log failure": one that reports it.
 //
@@ -145,7 +163,7 @@ type Store struct {
 	recent   recent     // under commitMu
 	tx       txCounts
 
-	defMu    sync.Mutex // one definition at a time; who starts a goroutine holds it
+	defMu    turns // one definition at a time; who starts a goroutine holds it
 	topicMu  sync.Mutex
 	topicIDs map[string]uint32 // under topicMu: ids of bucket names, for ever
 
@@ -159,9 +177,10 @@ type Store struct {
 	snapshots atomic.Int64
 	holds     holds
 
-	log    *logWriter          // nil: no persistence
-	asleep map[string]*dormant // of the log, not defined; read under defMu, changed in a turn at the log
-	lastID uint64              // under defMu: of a bucket in the log
+	log    *logWriter                          // nil: no persistence
+	asleep atomic.Pointer[map[string]*dormant] // of the log, not defined; copied on change, in a turn at the log
+	lastID uint64                              // of a bucket in the log; changed in a turn at it, under defMu
+	opened uint64                              // the sequence that the log had
 
 	queries namedQueries
 	live    *reactor
@@ -179,14 +198,15 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "open", Err: err}
 	}
-	st := &Store{opt: opt.withDefaults(), topicIDs: map[string]uint32{}, done: make(chan struct{}), closing: make(chan struct{})}
+	st := &Store{opt: opt.withDefaults(), topicIDs: map[string]uint32{}, defMu: make(turns, 1), done: make(chan struct{}), closing: make(chan struct{})}
 	st.clock = st.opt.Clock
 	log, found, err := st.openLog(ctx)
 	if err != nil {
 		return nil, &Error{Op: "open", Err: err}
 	}
 	st.pins = table.NewPins(found.seq)
-	st.asleep, st.lastID = found.byName, found.lastID
+	st.lastID, st.opened = found.lastID, max(found.seq, 1)
+	st.asleep.Store(&found.byName)
 	st.recent.maxCommits, st.recent.maxBytes = st.opt.RecentCommits, st.opt.RecentBytes
 	st.feed = feed.New[*commitEvent](st.opt.EventBuffer, st.opt.EventBufferChanges)
 	st.workers = feed.NewGroup(func(name string, p any, stack []byte) {
@@ -216,18 +236,16 @@ func (st *Store) Name() string { return st.opt.Name }
 // later Close waits again. It is idempotent. A handler that closes its own store
 // waits for itself, until ctx ends.
 func (st *Store) Close(ctx context.Context) error {
-	st.defMu.Lock()
-	first := !st.closed.Swap(true)
-	for _, b := range *st.buckets.Load() {
-		b.server.stop()
-	}
-	st.defMu.Unlock()
-	if first {
+	if !st.closed.Swap(true) {
 		close(st.done)
-		st.feed.Close()
-		st.live.close()
+		st.workers.Go("close", st.end) // a writer, or a definition, may wait for a log that hangs
 	}
-	if err := st.workers.Wait(ctx); err != nil {
+	err := st.workers.Wait(ctx)
+	if err == nil && st.log != nil {
+		st.log.closing.Do(func() { st.workers.Go("log close", st.log.close) })
+		err = st.workers.Wait(ctx)
+	}
+	if err != nil {
 		if names := st.live.evaluating(); len(names) > 0 {
 			err = fmt.Errorf("%w; queries under way: %s", err, strings.Join(names, ", "))
 		}
@@ -236,12 +254,22 @@ func (st *Store) Close(ctx context.Context) error {
 		return &Error{Op: "close", Err: err}
 	}
 	st.live.cancel()
-	if st.log != nil {
-		if err := st.log.close(); err != nil {
-			return &Error{Op: "close", Err: err}
-		}
+	if st.log != nil && st.log.closeErr != nil {
+		return &Error{Op: "close", Err: st.log.closeErr}
 	}
 	return nil
+}
+
+// end refuses further writes, once those under way are through, and ends the
+// deliveries behind them.
+func (st *Store) end() {
+	_ = st.defMu.lock(context.Background())
+	for _, b := range *st.buckets.Load() {
+		b.server.stop()
+	}
+	st.defMu.unlock()
+	st.feed.Close()
+	st.live.close()
 }
 
 // DefineBucket makes a new bucket. Errors: *DefinitionError with everything that
@@ -272,13 +300,12 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	if issues = sh.checkDefaults(); len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
-	st.defMu.Lock()
-	defer st.defMu.Unlock()
+	if err := st.defMu.lock(ctx); err != nil {
+		return nil, &Error{Op: "define", Bucket: name, Err: err}
+	}
+	defer st.defMu.unlock()
 	if st.closed.Load() {
 		return nil, &Error{Op: "define", Bucket: name, Err: ErrClosed}
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, &Error{Op: "define", Bucket: name, Err: err}
 	}
 	old := *st.buckets.Load()
 	if _, ok := old[name]; ok {
@@ -350,17 +377,16 @@ func (st *Store) Definition(name string) (Definition, error) {
 // taken complete first. Handles to it answer ErrBucketNotDefined from then on,
 // also when a bucket of the name is defined again. Error: ErrBucketNotDefined.
 func (st *Store) DropBucket(ctx context.Context, name string) error {
-	if err := ctx.Err(); err != nil {
+	if err := st.defMu.lock(ctx); err != nil {
 		return &Error{Op: "drop", Bucket: name, Err: err}
 	}
-	st.defMu.Lock()
-	defer st.defMu.Unlock()
+	defer st.defMu.unlock()
 	if st.closed.Load() {
 		return &Error{Op: "drop", Bucket: name, Err: ErrClosed}
 	}
 	b, err := st.find("drop", name)
 	if err != nil {
-		if d := st.asleep[name]; d != nil {
+		if d := (*st.asleep.Load())[name]; d != nil {
 			return st.dropAsleep(d)
 		}
 		return err

@@ -82,7 +82,7 @@ func (st *Store) tick() {
 	for {
 		select {
 		case <-t.C:
-			if _, err := st.PurgeTTL(ctx); err != nil && !errors.Is(err, ErrClosed) {
+			if _, err := st.PurgeTTL(ctx); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrLogFailed) { // which was told
 				st.report("ttl", err)
 			}
 		case <-st.done:
