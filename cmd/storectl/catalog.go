@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,9 +47,19 @@ func (c *catalog) parse(data []byte) (*logentry.Entry, error) {
 			return nil, err
 		}
 	}
+	for i := range e.Buckets { // one that ends in the same entry may have no definition
+		if d := &e.Buckets[i]; c.byID[d.ID] != nil {
+			if err := c.byID[d.ID].read(d.Definition); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for i := range e.Blocks {
-		if b := &e.Blocks[i]; c.byID[b.Bucket] == nil {
-			return nil, fmt.Errorf("a write to bucket %d, which there is not", b.Bucket)
+		switch k := &e.Blocks[i]; {
+		case c.byID[k.Bucket] == nil:
+			return nil, fmt.Errorf("a write to bucket %d, which there is not", k.Bucket)
+		case c.byID[k.Bucket].version < k.Version:
+			return nil, fmt.Errorf("a write to bucket %d with a definition that there is not", k.Bucket)
 		}
 	}
 	for i := range e.Reads {
@@ -64,6 +75,8 @@ func (c *catalog) parse(data []byte) (*logentry.Entry, error) {
 func (c *catalog) define(d *logentry.Bucket) error {
 	b := c.byID[d.ID]
 	switch {
+	case d.ID == 0:
+		return errors.New("bucket 0 is in no log")
 	case d.Dropped && b == nil:
 		return fmt.Errorf("the end of bucket %d, which there is not", d.ID)
 	case d.Dropped:
@@ -77,7 +90,7 @@ func (c *catalog) define(d *logentry.Bucket) error {
 		c.byID[b.id], c.byName[b.name] = b, b
 	}
 	b.version = d.Version
-	return b.read(d.Definition)
+	return nil
 }
 
 // read finds in a definition what it says of the key and the fields.

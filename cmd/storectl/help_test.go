@@ -116,11 +116,11 @@ func fill(t *testing.T, st *store.Store) {
 	t.Helper()
 	users, err := st.DefineBucket(t.Context(), "users", usersDefinition)
 	require.NoError(t, err)
+	gone, err := st.DefineBucket(t.Context(), "gone", store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.String}}})
+	require.NoError(t, err)
 	hits, err := st.DefineBucket(t.Context(), "hits", store.Definition{
 		Key: "n", Schema: store.Schema{"n": {Type: store.Int, Generated: store.Autoincrement}, "page": {Type: store.String}},
 	})
-	require.NoError(t, err)
-	gone, err := st.DefineBucket(t.Context(), "gone", store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.String}}})
 	require.NoError(t, err)
 	insert := func(b *store.Bucket, f store.Fields) {
 		t.Helper()

@@ -12,7 +12,6 @@ import (
 
 	"github.com/noex-go/store"
 	"github.com/noex-go/store/internal/logentry"
-	"github.com/noex-go/store/persist/file"
 )
 
 var inspectCommand = command{
@@ -128,9 +127,9 @@ func (i *inspection) inspect(ctx context.Context, src source, filesOnly bool) er
 		if f.Kind != "segment" {
 			continue
 		}
-		if next := k + 1; next < len(i.Files) && i.Files[next].Kind == "segment" {
+		if next := k + 1; next < len(i.Files) && i.Files[next].First > 0 {
 			f.Last = i.Files[next].First - 1
-		} else if i.standing != nil {
+		} else if i.standing != nil && f.First > 0 {
 			f.Last = i.Position
 		}
 	}
@@ -141,13 +140,7 @@ func (i *inspection) lookAtFiles(src source) error {
 	if src.kind == kindSQLite {
 		return i.lookBeside(src.path)
 	}
-	var r *file.Report
-	var err error
-	for range attempts {
-		if r, err = file.Inspect(src.path); !errors.Is(err, fs.ErrNotExist) {
-			break // else its owner has removed a file between two looks
-		}
-	}
+	r, err := survey(src.path)
 	if err != nil {
 		return err
 	}
@@ -162,6 +155,9 @@ func (i *inspection) lookAtFiles(src source) error {
 		i.Files = append(i.Files, fileReport{Name: x.Name, Kind: "torn", Bytes: x.Bytes})
 	}
 	for _, p := range r.Problems {
+		if n := len(r.Segments); n > 0 && p.File == r.Segments[n-1].Name && r.Segments[n-1].Bytes < p.Bytes {
+			continue // it is being made, or its making was cut off; if it is damage, reading finds it
+		}
 		i.Health.Damage = append(i.Health.Damage, damage{File: p.File, Offset: p.Offset, Bytes: p.Bytes, Reason: p.Reason})
 	}
 	return nil
@@ -281,6 +277,7 @@ func (i *inspection) writeFiles(s *streams) {
 	for _, f := range i.Files {
 		entries := "-"
 		switch {
+		case f.Kind == "segment" && f.First == 0: // it has no header yet
 		case f.Kind == "snapshot":
 			entries = fmt.Sprintf("up to %d", f.Position)
 		case f.Kind == "segment" && f.Last == 0 && (i.standing == nil || f.First > 1):

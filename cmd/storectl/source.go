@@ -50,7 +50,7 @@ func find(path string) (source, error) {
 	case !info.IsDir():
 		return source{}, fmt.Errorf("%s is neither a directory nor a file: %w", path, errNoLog)
 	}
-	r, err := file.Inspect(path)
+	r, err := survey(path)
 	if err != nil {
 		return source{}, err
 	}
@@ -58,6 +58,17 @@ func find(path string) (source, error) {
 		return source{}, fmt.Errorf("%s: %w", path, errNoLog)
 	}
 	return source{path, kindFile}, nil
+}
+
+// survey looks at the files of a log, again if its owner has removed one between two
+// looks.
+func survey(dir string) (r *file.Report, err error) {
+	for range attempts {
+		if r, err = file.Inspect(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return r, err
 }
 
 // used asks whether somebody has the log open.
@@ -80,7 +91,7 @@ func (s source) adapter(opts ...file.Option) store.Adapter {
 var silent = slog.New(slog.DiscardHandler)
 
 // attempts is how often a log is looked at that changes meanwhile.
-const attempts = 5
+const attempts = 20
 
 // view is a log as it was at one moment, to be read only. It takes no lock, and what
 // happens to it happens to the log of nobody else:

@@ -33,7 +33,7 @@ func TestInspect(t *testing.T) {
 
 			BUCKET  ID  VERSION  KEY  FIELDS  RECORDS  BYTES
 			users   1   1        id   6       2        SIZE
-			hits    2   1        n    2       2        SIZE
+			hits    3   1        n    2       2        SIZE
 
 			FILE                  KIND     SIZE ENTRIES
 			0000000000000001.end  segment  SIZE 1 to 14
@@ -50,7 +50,7 @@ func TestInspect(t *testing.T) {
 
 			BUCKET  ID  VERSION  KEY  FIELDS  RECORDS  BYTES
 			users   1   1        id   6       2        SIZE
-			hits    2   1        n    2       2        SIZE
+			hits    3   1        n    2       2        SIZE
 
 			FILE    KIND      SIZE ENTRIES
 			log.db  database  SIZE -
@@ -73,7 +73,7 @@ func TestInspect(t *testing.T) {
 		require.NotEqual(t, json.Number("0"), b["bytes"])
 		delete(b, "bytes")
 		require.Equal(t, map[string]any{
-			"name": "hits", "id": json.Number("2"), "version": json.Number("1"), "key": "n", "fields": json.Number("2"), "records": json.Number("2"),
+			"name": "hits", "id": json.Number("3"), "version": json.Number("1"), "key": "n", "fields": json.Number("2"), "records": json.Number("2"),
 		}, b)
 
 		v = object(t, good(t, "inspect", path, "--files", "--json"))
@@ -164,8 +164,8 @@ func TestDumpEntries(t *testing.T) {
 			require.Len(t, e["session"], 16)
 		}
 		require.Equal(t, []any{map[string]any{
-			"name": "hits", "id": json.Number("2"), "version": json.Number("1"), "key": "n", "fields": []any{"n", "page"},
-		}}, list[1]["buckets"])
+			"name": "hits", "id": json.Number("3"), "version": json.Number("1"), "key": "n", "fields": []any{"n", "page"},
+		}}, list[2]["buckets"])
 		require.Equal(t, json.Number("1"), list[3]["seq"])
 		put := list[3]["changes"].([]any)[0].(map[string]any)["put"].([]any)[0].(map[string]any)
 		require.Equal(t, "a", put["key"])
@@ -173,7 +173,7 @@ func TestDumpEntries(t *testing.T) {
 		hit := list[7]["changes"].([]any)[0].(map[string]any)
 		require.Equal(t, map[string]any{"n": json.Number("1")}, hit["marks"])
 		require.Equal(t, []any{map[string]any{"bucket": "hits", "deleted": []any{json.Number("2")}, "marks": map[string]any{"n": json.Number("3")}}}, list[12]["changes"])
-		require.Equal(t, []any{map[string]any{"name": "gone", "id": json.Number("3"), "version": json.Number("1"), "dropped": true}}, list[13]["buckets"])
+		require.Equal(t, []any{map[string]any{"name": "gone", "id": json.Number("2"), "version": json.Number("1"), "dropped": true}}, list[13]["buckets"])
 		require.Len(t, lines(t, good(t, "dump", "--entries", "--bucket", "gone", path)), 3)
 	})
 }
@@ -287,6 +287,23 @@ func TestTorn(t *testing.T) {
 	require.Regexp(t, `torn tail  40 B, which no sync has covered`, good(t, "inspect", crashed))
 	require.Len(t, lines(t, good(t, "dump", crashed)), 4)
 	require.Equal(t, before, tree(t, crashed))
+}
+
+// A segment whose making was cut off is no damage either.
+func TestCutSegment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	st := openStore(t, file.New(path, file.Logger(silent)))
+	fill(t, st)
+	segment, err := os.ReadFile(only(t, path, ".log"))
+	require.NoError(t, err)
+	crashed := filepath.Join(t.TempDir(), "crashed")
+	require.NoError(t, os.Mkdir(crashed, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(crashed, "0000000000000001.log"), segment, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(crashed, "0000000000000002.log"), segment[:50], 0o600))
+	require.Contains(t, good(t, "inspect", crashed), "0000000000000001.log  segment  1.7 KiB  1 to 14\n0000000000000002.log  segment  50 B     -\n")
+	require.Contains(t, good(t, "inspect", "--files", crashed), "0000000000000001.log  segment  1.7 KiB  from 1\n0000000000000002.log  segment  50 B     -\n")
+	good(t, "verify", crashed)
+	require.Len(t, lines(t, good(t, "dump", crashed)), 4)
 }
 
 func TestDamage(t *testing.T) {
@@ -507,6 +524,28 @@ func TestCompactKeepsBuckets(t *testing.T) {
 	require.EqualValues(t, 2, r.Get("big"))
 	_, ok = users.Get("c")
 	require.False(t, ok)
+}
+
+// A snapshot has the id of the newest bucket, though that is gone and has no definition.
+func TestNewestBucketIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	a := file.New(path, file.Logger(silent))
+	makeLog(t, a)
+	st := openStore(t, a)
+	_, err := st.DefineBucket(t.Context(), "last", store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.String}}})
+	require.NoError(t, err)
+	require.NoError(t, st.DropBucket(t.Context(), "last"))
+	require.NoError(t, st.Close(t.Context()))
+	want := good(t, "dump", path)
+	good(t, "compact", path)
+	good(t, "verify", path)
+	require.ElementsMatch(t, strings.Split(want, "\n"), strings.Split(good(t, "dump", path), "\n"))
+	require.Len(t, object(t, good(t, "inspect", "--json", path))["buckets"], 2)
+	good(t, "dump", "--entries", path)
+	backup, to := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "log")
+	good(t, "backup", path, backup)
+	good(t, "restore", backup, to)
+	require.Equal(t, good(t, "dump", path), good(t, "dump", to))
 }
 
 // A backup of each kind of log is restored into each.
