@@ -27,20 +27,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// hold is a process that has a database open until its input ends.
+// hold is a process that has a database open until its input ends. Of each byte that it
+// is sent it makes a record of a bucket of its own.
 func hold(path string) {
-	log, err := sqlite.New(path).OpenLog(noContext)
-	if err != nil {
-		os.Exit(1)
+	fail := func(err error) {
+		if err != nil {
+			_, _ = os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
 	}
+	st, err := store.Open(noContext, store.Options{Logger: silent, Persistence: store.Persistence{Adapter: sqlite.New(path)}})
+	fail(err)
+	bytes, err := st.DefineBucket(noContext, "bytes", store.Definition{
+		Key: "n", Schema: store.Schema{"n": {Type: store.Int, Generated: store.Autoincrement}},
+	})
+	fail(err)
 	_, _ = os.Stdout.WriteString("ready\n")
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	_ = log.Close()
+	for b := make([]byte, 1); ; {
+		if _, err := os.Stdin.Read(b); err != nil {
+			break
+		}
+		_, err := bytes.Insert(noContext, store.Fields{})
+		fail(err)
+	}
+	fail(st.Close(noContext))
 	os.Exit(0)
 }
 
-// held starts such a process.
-func held(t *testing.T, path string) {
+// held starts such a process, and returns its input.
+func held(t *testing.T, path string) io.Writer {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "STORECTL_TEST_HOLD="+path)
@@ -56,6 +71,7 @@ func held(t *testing.T, path string) {
 	ready := make([]byte, 6)
 	_, err = io.ReadFull(out, ready)
 	require.NoError(t, err)
+	return in
 }
 
 // logKind is a kind of log for tests.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -258,7 +259,7 @@ func TestWhileItIsWritten(t *testing.T) {
 func TestDatabaseInUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log.db")
 	makeLog(t, logKinds[1].adapter(path))
-	held(t, path)
+	in := held(t, path)
 	v := object(t, good(t, "inspect", "--json", path))
 	require.Equal(t, "yes", v["health"].(map[string]any)["inUse"])
 	require.Contains(t, good(t, "verify", path), "The log is in use")
@@ -267,6 +268,24 @@ func TestDatabaseInUse(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrLocked)
 	r := ctl(t, "restore", filepath.Join(t.TempDir(), "missing"), path)
 	require.Equal(t, exitFailed, r.code)
+
+	records := 0
+	for range 10 { // while it is written
+		_, err := in.Write(make([]byte, 20))
+		require.NoError(t, err)
+		r := ctl(t, "dump", "--bucket", "bytes", path)
+		if r.code != exitOK {
+			require.Contains(t, r.err, "which writes all the time")
+			continue
+		}
+		list := lines(t, r.out)
+		require.GreaterOrEqual(t, len(list), records)
+		records = len(list)
+		for i, line := range list {
+			require.Equal(t, json.Number(fmt.Sprint(i+1)), line["key"])
+		}
+	}
+	require.Eventually(t, func() bool { return len(lines(t, ctl(t, "dump", "--bucket", "bytes", path).out)) == 200 }, 5*time.Second, 10*time.Millisecond)
 }
 
 // What a crash has left at the end is no damage, and stays where it is.
