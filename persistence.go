@@ -107,7 +107,7 @@ type Adapter interface {
 type Position uint64
 
 // LogEntry is one entry of a log: a commit, or a part of a snapshot. An adapter
-// keeps Data as it is: CBOR (RFC 8949), see persist/file/FORMAT.md.
+// keeps Data as it is, unless it is Compact: CBOR (RFC 8949), see internal/logentry.
 type LogEntry struct {
 	Position Position // of a part of a snapshot: the last entry that is in it
 	Data     []byte   // valid until the next entry; whoever keeps it copies it
@@ -134,7 +134,8 @@ type Log interface {
 	// Sync returns when all entries appended before are durable.
 	Sync(ctx context.Context) error
 	// Follow brings the entries behind a position, and waits for more, until ctx
-	// ends or the log is closed. An error is the last pair. Error: ErrTrimmed.
+	// ends or the log is closed, which is no error. An error is the last pair:
+	// ErrTrimmed, or what went wrong.
 	Follow(ctx context.Context, after Position) iter.Seq2[LogEntry, error]
 	// Snapshot keeps the parts that fill puts instead of the entries up to a
 	// position, which it may drop when the snapshot is durable and was read back,
@@ -154,7 +155,8 @@ type LogInfo struct {
 	MaxEntry int      // bytes of the largest entry that can be appended
 	// Durable: entries are durable when Append returns.
 	Durable bool
-	// Compact: the log keeps the newest state of each record, and needs no Snapshot.
+	// Compact: the log keeps the newest state of each record rather than entries, so
+	// that Load brings a snapshot at Last, and it needs none to be written.
 	Compact  bool
 	Recovery Recovery
 }

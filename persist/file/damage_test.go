@@ -205,7 +205,8 @@ func (x *fixture) flips(t *testing.T, b bugs) error {
 			}
 		}
 	}
-	t.Logf("clean %v: %d bits: damage was found for %d, %d changed nothing, %d the unsynced tail", x.clean, damaged+exact+prefix, damaged, exact, prefix)
+	t.Logf("clean %v: %d bits: damage was found for %d, %d changed nothing, %d the unsynced tail",
+		x.clean, damaged+exact+prefix, damaged, exact, prefix)
 	if x.clean && damaged != damaged+exact+prefix {
 		return errors.New("a flipped bit of a log that was closed passed")
 	}

@@ -63,9 +63,14 @@ const (
 )
 
 // SegmentSize is about how many bytes a segment may have before the next one is begun.
-// The default is 64 MiB; the least is 1 KiB. One append is always in one segment.
+// The default, also for 0, is 64 MiB; the least is 1 KiB. One append is always in one
+// segment.
 func SegmentSize(bytes int64) Option {
-	return func(c *config) { c.segmentSize = max(bytes, minSegmentSize) }
+	return func(c *config) {
+		if c.segmentSize = max(bytes, minSegmentSize); bytes <= 0 {
+			c.segmentSize = defaultSegmentSize
+		}
+	}
 }
 
 // KeepPrevious keeps, with a new snapshot, the previous one and the entries behind it,

@@ -2,9 +2,7 @@ package file
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 
 	"github.com/noex-go/store"
@@ -35,7 +33,7 @@ func (l *log) follow(ctx context.Context, f *follower, yield func(store.LogEntry
 			return err
 		}
 		if err := f.read(); err != nil {
-			return err
+			return f.gone(err)
 		}
 		err := f.batch.each(func(e store.LogEntry) error {
 			if ctx.Err() != nil || !yield(e, nil) {
@@ -96,13 +94,13 @@ func (f *follower) read() error {
 	}
 	if f.number != s.number || f.dropped != dropped || f.off == 0 {
 		if f.off, _, err = f.locate(s, f.id, f.next); err != nil {
-			return f.gone(err)
+			return err
 		}
 		f.number, f.dropped = s.number, dropped
 	}
 	r, err := f.openFrames(s.name, f.id)
 	if err != nil {
-		return f.gone(err)
+		return err
 	}
 	defer r.close()
 	r.seek(f.off)
@@ -135,15 +133,13 @@ func (f *follower) segment() (segment, int, error) {
 	return segment{}, 0, fmt.Errorf("entry %d: %w", f.next, store.ErrTrimmed)
 }
 
-// gone is the error for a file that a Close and another opening took away.
+// gone is the error for a file that could not be read: none if the log was closed, as
+// the files may be another opener's by now.
 func (f *follower) gone(err error) error {
 	select {
 	case <-f.done:
 		return errStopped
 	default:
+		return err
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("entry %d: %w: %w", f.next, store.ErrTrimmed, err)
-	}
-	return err
 }

@@ -104,13 +104,13 @@ func (l *log) load(ctx context.Context, fn func(e store.LogEntry) error) error {
 		}); err != nil {
 			return err
 		}
-		if b.err != nil {
-			return b.err
-		}
 		select {
 		case <-l.done:
-			return store.ErrClosed
+			return store.ErrClosed // the files may be another opener's by now
 		default:
+		}
+		if b.err != nil {
+			return b.err
 		}
 		free <- b
 	}

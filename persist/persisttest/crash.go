@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,12 +44,15 @@ func (f *Figures) Add(g Figures) {
 func Crash(t *testing.T, on OnFS) {
 	r := random(seed(t))
 	var all Figures
-	for range 8 {
+	for range 4 {
 		seed := r.Uint64()
-		f, err := CrashOnce(on, seed, steps(t, 30))
+		f, err := CrashOnce(on, seed, steps(t, 25))
 		require.NoError(t, err, "program %d", seed)
 		all.Add(f)
 	}
+	f, err := crashTogether(on, r)
+	require.NoError(t, err)
+	all.Add(f)
 	t.Logf("%+v", all)
 }
 
@@ -276,4 +281,72 @@ func randomGroup(r *rand.Rand) [][]byte {
 		entries[i] = Options{}.entry(r, size)
 	}
 	return entries
+}
+
+// crashTogether takes images while one appends, another one syncs and a third one makes
+// snapshots.
+func crashTogether(on OnFS, r *rand.Rand) (figures Figures, err error) {
+	const entries, images = 400, 150
+	type image struct {
+		disk   *vfs.Memory
+		synced int
+	}
+	var (
+		mu     sync.Mutex // protects the two below
+		taken  []image
+		chance = rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
+		synced atomic.Int64
+	)
+	disk := vfs.NewMemory()
+	fs := vfs.NewFaulty(disk, nil)
+	fs.After = func(op vfs.Op) {
+		mu.Lock()
+		defer mu.Unlock()
+		if changes(op) && len(taken) < images && chance.IntN(8) == 0 {
+			n := int(synced.Load()) // before the image: what is synced later may be in it or not
+			taken = append(taken, image{disk.Crash(chance, []float64{0, 0.5, 0.9}[chance.IntN(3)]), n})
+		}
+	}
+	ctx := context.Background()
+	l, err := on(fs).OpenLog(ctx)
+	if err != nil {
+		return figures, err
+	}
+	h := newHistory()
+	for range entries {
+		h.add([][]byte{Options{}.entry(r, r.IntN(100))})
+	}
+	var wg sync.WaitGroup
+	var appended atomic.Int64
+	errs := make([]error, 3)
+	wg.Go(func() {
+		for i := 0; i < entries && errs[0] == nil; i++ {
+			errs[0] = l.Append(ctx, store.Position(i), h.all[i:i+1])
+			appended.Store(int64(i + 1))
+		}
+		appended.Store(entries)
+	})
+	wg.Go(func() {
+		for n := int64(0); n < entries && errs[1] == nil; {
+			n = appended.Load()
+			if errs[1] = l.Sync(ctx); errs[1] == nil {
+				synced.Store(n)
+			}
+		}
+	})
+	wg.Go(func() {
+		for n := int64(0); n < entries && errs[2] == nil; {
+			n = appended.Load()
+			errs[2] = l.Snapshot(ctx, store.Position(n), putParts(store.Position(n)))
+		}
+	})
+	wg.Wait()
+	err = errors.Join(errors.Join(errs...), l.Close())
+	c := &crasher{on: on}
+	for i := 0; i < len(taken) && err == nil; i++ {
+		if err = c.checkImage(taken[i].disk, h, taken[i].synced); err != nil {
+			err = fmt.Errorf("power loss while several were at work: %w", err)
+		}
+	}
+	return Figures{Operations: fs.Count(), Images: len(taken)}, err
 }

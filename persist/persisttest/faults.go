@@ -34,7 +34,7 @@ var faults = []struct {
 // append or a sync that failed nothing more is acknowledged.
 func Faults(t *testing.T, on OnFS) {
 	seed := seed(t)
-	all, err := FaultsOnce(on, seed, steps(t, 30))
+	all, err := FaultsOnce(on, seed, steps(t, 10))
 	require.NoError(t, err, "program %d", seed)
 	t.Logf("%+v", all)
 }
@@ -189,14 +189,18 @@ func (f *failer) settle(op string, err error, acknowledged func()) error {
 	case errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrLogConflict):
 		return fmt.Errorf("%s: %w", op, err)
 	}
+	first := !f.final
 	f.final = true
-	return f.expected(err)
+	if err = f.expected(err); err == nil && first {
+		err = f.powerLoss()
+	}
+	return err
 }
 
-// after looks at what is left, with and without a power loss, and goes on with it.
-func (f *failer) after() error {
+// powerLoss looks at what is left if the power goes now.
+func (f *failer) powerLoss() error {
 	c := &crasher{on: f.on, images: f.images, h: f.h}
-	for _, keep := range []float64{0, 0.5, 1} {
+	for _, keep := range []float64{0, 0.5, 0.8, 1} {
 		f.figures.Images++
 		atLeast := f.synced
 		if keep == 1 {
@@ -206,6 +210,15 @@ func (f *failer) after() error {
 			return fmt.Errorf("power loss, %v of the unsynced data left: %w", keep, err)
 		}
 	}
+	return nil
+}
+
+// after looks at what is left, with and without a power loss, and goes on with it.
+func (f *failer) after() error {
+	if err := f.powerLoss(); err != nil {
+		return err
+	}
+	c := &crasher{on: f.on, images: f.images}
 	h := f.h
 	l, err := f.on(f.disk).OpenLog(context.Background())
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 // Adapter opens the log of a store in an SQLite database. It is safe for
 // concurrent use; one store at a time gets the log.
 type Adapter struct {
-	path    string
-	relaxed bool
-	unsafe  bool
-	pages   int // the most that the database may have; 0: as SQLite has it
+	path      string
+	relaxed   bool
+	unchecked bool
+	pages     int // the most that the database may have; 0: as SQLite has it
 }
 
 var _ store.Adapter = (*Adapter)(nil)
@@ -23,12 +23,13 @@ type Option func(*Adapter)
 // Relaxed leaves it to Sync to make entries durable, which is what Interval and OS
 // expect: Append returns when the operating system has them (PRAGMA
 // synchronous=NORMAL), and Sync runs a checkpoint. Without it every Append is
-// durable, and Sync has nothing to do.
+// durable, and Sync has nothing to do. After a power loss the database must be
+// opened as it was: without Relaxed, what it has lost may look like damage.
 func Relaxed() Option { return func(a *Adapter) { a.relaxed = true } }
 
 // Unchecked leaves out PRAGMA integrity_check at OpenLog. Rows are still checked by
 // Load; damage in an index is then found late, or by a write that meets it.
-func Unchecked() Option { return func(a *Adapter) { a.unsafe = true } }
+func Unchecked() Option { return func(a *Adapter) { a.unchecked = true } }
 
 // New returns an adapter for the database at a path. The file, and its directory,
 // are made by OpenLog if they are missing, for their owner alone.

@@ -44,6 +44,10 @@ func reopen(path string, opts ...Option) (*state, error) {
 
 // TestPlainSQL changes rows as anybody with a shell could.
 func TestPlainSQL(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := closedSample(t, path, 20)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
 	for _, query := range []string{
 		"UPDATE records SET json = '{}' WHERE key = 'k5'",
 		"UPDATE records SET version = version + 1 WHERE key = 'k5'",
@@ -76,8 +80,7 @@ func TestPlainSQL(t *testing.T) {
 		"PRAGMA user_version = 2",
 		"PRAGMA application_id = 2",
 	} {
-		path := filepath.Join(t.TempDir(), "store.db")
-		closedSample(t, path, 20)
+		require.NoError(t, os.WriteFile(path, data, 0o600))
 		db := plain(t, path)
 		_, err := db.Exec(query)
 		require.NoError(t, err, query)
@@ -92,8 +95,7 @@ func TestPlainSQL(t *testing.T) {
 			require.NotEmpty(t, where.Reason)
 		}
 	}
-	path := filepath.Join(t.TempDir(), "store.db")
-	s := closedSample(t, path, 20)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
 	db := plain(t, path)
 	for _, query := range []string{"CREATE TABLE notes (a)", "CREATE VIEW mine AS SELECT * FROM items", "PRAGMA journal_mode = DELETE", "VACUUM"} {
 		_, err := db.Exec(query)
@@ -135,7 +137,7 @@ func TestBitFlips(t *testing.T) {
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	found := 0
-	const flips = 200
+	const flips = 150
 	for i := range flips {
 		broken := bytes.Clone(data)
 		bit := r.IntN(8 * len(broken))
@@ -165,6 +167,28 @@ func TestBitFlips(t *testing.T) {
 		require.ErrorIs(t, err, store.ErrCorrupt, n)
 		_ = os.Remove(path + "-wal")
 	}
+}
+
+// TestKeyFlips changes a key wherever it is: in its row, in the CBOR and the JSON of
+// it, and in the index.
+func TestKeyFlips(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	closedSample(t, path, 150)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	places := 0
+	for at := range data {
+		if !bytes.HasPrefix(data[at:], []byte("k77")) {
+			continue
+		}
+		places++
+		broken := bytes.Clone(data)
+		broken[at] ^= 1
+		require.NoError(t, os.WriteFile(path, broken, 0o600))
+		_, err := reopen(path)
+		require.ErrorIs(t, err, store.ErrCorrupt, at)
+	}
+	require.Equal(t, 4, places)
 }
 
 // TestUnchecked: without the check of the structure, rows are checked all the same.

@@ -217,7 +217,7 @@ func (d *database) check(a *Adapter) error {
 			return err
 		}
 	}
-	if err := d.checkTables(); err != nil || a.unsafe {
+	if err := d.checkTables(); err != nil || a.unchecked {
 		return err
 	}
 	list, err := column[string](d.conn, "PRAGMA integrity_check(1)")

@@ -24,8 +24,10 @@
 //  1. Append is one transaction, and synced when it returns: a crash keeps all of it or nothing. With [Relaxed] only Sync
 //     syncs; a crash of the process still loses nothing, a power loss the newest transactions. (TestKill)
 //  2. Every row has a CRC-32C, and meta has the sum of all: a row that was changed, lost, added, or put back behind the
-//     adapter's back is a *store.CorruptError of OpenLog or Load. (TestPlainSQL, TestBitFlips)
-//  3. OpenLog checks the structure of the database, indexes included, which costs about half of Load. (TestBitFlips)
+//     adapter's back is a *store.CorruptError of OpenLog or Load. (TestPlainSQL, TestOldRow,
+//     TestBitFlips)
+//  3. OpenLog checks the structure of the database, indexes included, which costs about half of Load. (TestBitFlips,
+//     TestKeyFlips)
 //  4. One store at a time: others get store.ErrLocked, of this process as of another. (TestLocked)
 //  5. A database of something else is refused and left as it is. (TestForeign)
 //  6. Values never become part of SQL. (TestHostileNames)
@@ -35,8 +37,8 @@
 // # Limits
 //
 // What a crash has cut off of the transaction that was being written is not told in Recovery: SQLite drops it silently.
-// Damage in the write-ahead log that a crash has left is found, unless it is in the last transaction, which then looks
-// like one that was cut off; with [Relaxed], where several may be cut off, it is not looked for. The sum in meta finds a
+// Damage in the write-ahead log that a crash has left is found (TestWAL), unless it is in the last transaction, which
+// then looks like one that was cut off; with [Relaxed], where several may be cut off, it is not looked for. The sum in meta finds a
 // mixture of states, but not an older state that is whole.
 //
 // Follow serves what was appended since OpenLog, from memory: at most 1,024 entries and 16 MiB. A position before that is

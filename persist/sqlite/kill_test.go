@@ -58,7 +58,7 @@ func child(path string) {
 // there, and groups are whole.
 func TestKill(t *testing.T) {
 	r := seeded(t)
-	for life := range steps(t, 400) / 100 {
+	for life := range steps(t, 200) / 100 {
 		path := filepath.Join(t.TempDir(), "store.db")
 		seed := r.Uint64()
 		acknowledged := store.Position(0)

@@ -135,7 +135,7 @@ func TestModel(t *testing.T) {
 	}
 	l := openPath(t, path, opts...)
 	g := &generator{t: t, r: r, s: newState()}
-	for range steps(t, 400) {
+	for range steps(t, 250) {
 		switch r.IntN(24) {
 		case 0:
 			requireState(t, g.s, l)

@@ -90,7 +90,8 @@ func (q *recent) since(after store.Position) ([][]byte, bool) {
 	return entries, ok
 }
 
-// Follow brings entries from memory; see the package's limits. The data of a pair
+// Follow brings entries from memory; see the limits of the package. It ends without
+// an error when ctx ends or the log is closed, then after the last entry. The data of a pair
 // stays valid.
 func (l *log) Follow(ctx context.Context, after store.Position) iter.Seq2[store.LogEntry, error] {
 	return func(yield func(store.LogEntry, error) bool) {

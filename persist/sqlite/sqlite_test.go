@@ -410,14 +410,14 @@ func TestFull(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
-	l, path := openTemp(t)
+	l, path := openTemp(t, Relaxed())
 	sample(t, l, 3)
 	require.NoError(t, l.Close())
-	l = openPath(t, path)
+	l = openPath(t, path, Relaxed())
 	for _, err := range l.Follow(ctx, 0) {
 		require.ErrorIs(t, err, store.ErrTrimmed)
 	}
-	const n = 3 * recentEntries
+	const n = recentEntries + 200
 	followed := make(chan store.Position)
 	go func() {
 		last := store.Position(1)
@@ -455,6 +455,43 @@ func TestFollow(t *testing.T) {
 	}
 	require.NoError(t, l.Close())
 	require.Equal(t, store.Position(n+1), <-followed)
+}
+
+// TestFollowSlowly: entries that are dropped while they are followed are still what
+// they were.
+func TestFollowSlowly(t *testing.T) {
+	l, _ := openTemp(t)
+	position := store.Position(0)
+	add := func(n int) {
+		entries := make([][]byte, n)
+		for i := range entries {
+			entries[i] = encode(t, logentry.Entry{Seq: uint64(position) + uint64(i) + 1})
+		}
+		require.NoError(t, l.Append(ctx, position, entries))
+		position += store.Position(n)
+	}
+	add(2*recentEntries + 50) // with room for more in the same memory
+	first := position - recentEntries
+	seen := first
+	for e, err := range l.Follow(ctx, first) {
+		if err != nil {
+			require.ErrorIs(t, err, store.ErrTrimmed)
+			break
+		}
+		seen++
+		require.Equal(t, seen, e.Position)
+		parsed, err := logentry.Parse(e.Data)
+		require.NoError(t, err)
+		require.Equal(t, uint64(seen), parsed.Seq)
+		if seen < first+5 {
+			add(10)
+		}
+		if seen == first+recentEntries {
+			add(recentEntries + 100)
+		}
+	}
+	require.Equal(t, first+recentEntries, seen)
+	require.LessOrEqual(t, len(l.(*log).recent.entries), recentEntries)
 }
 
 func TestRelaxed(t *testing.T) {
