@@ -79,7 +79,11 @@ func (c *cut) write(put func(data []byte) error) error {
 		e.Blocks = append(e.Blocks, emptyBlock(d.id, d.version, d.marks))
 	}
 	if !slices.ContainsFunc(e.Buckets, func(b logentry.Bucket) bool { return b.ID == c.lastID }) && c.lastID > 0 {
-		last := logentry.Bucket{ID: c.lastID, Definition: logentry.AppendNull(nil)} // so that it is not given again
+		definition, err := logentry.Marshal(storedDefinition{Key: "gone"})
+		if err != nil {
+			return err
+		}
+		last := logentry.Bucket{ID: c.lastID, Name: "gone", Definition: definition} // so that it is not given again
 		e.Buckets = append(e.Buckets, last)
 		last.Dropped = true
 		e.Buckets = append(e.Buckets, last)

@@ -393,22 +393,31 @@ func (w *waking) block(i int, out *decoded) error {
 // column, each into the memory of its field.
 func (w *waking) decode(k *logentry.Block, rows []*table.Version) error {
 	sh := w.b.shape
-	if k.Rows > 0 && !slices.Equal(k.Names, w.b.log.schema) {
-		return w.d.corrupt(errors.New("a block has other fields than its definition"))
-	}
 	for i := range rows {
 		rows[i] = sh.alloc()
 	}
-	for c := range sh.slots {
-		if k.Rows == 0 {
-			break
+	used := 0
+	for i := range sh.slots {
+		s, c := &sh.slots[i], i
+		if c >= len(k.Names) || k.Names[c] != s.name { // as a Compact log may have them
+			c = slices.Index(k.Names, s.name)
 		}
-		if err := sh.slots[c].decode(k, c, rows); err != nil {
+		if c < 0 { // no record of the block has the field
+			for _, v := range rows {
+				s.setAbsent(v, true)
+			}
+			continue
+		}
+		used++
+		if err := s.decode(k, c, rows); err != nil {
 			if errors.Is(err, logentry.ErrFormat) {
 				return w.d.corrupt(err)
 			}
 			return err
 		}
+	}
+	if used < len(k.Names) {
+		return w.d.corrupt(errors.New("a block has a field that its definition has not"))
 	}
 	for i, extra := range k.Extras {
 		if len(extra) > 0 {
