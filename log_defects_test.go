@@ -652,3 +652,44 @@ func TestLogEntryTooLargeHasASentinel(t *testing.T) {
 	require.True(t, errors.Is(err, store.ErrTxTooLarge) || strings.Contains(fmt.Sprintf("%T", e.Err), "EntrySize"),
 		"no exported error: %T %v", e.Err, e.Err)
 }
+
+// Commits of volatile buckets that came last were forgotten by a clean restart,
+// and their sequences given again, to others.
+func TestLogSequencesOverARestart(t *testing.T) {
+	log := &testLog{}
+	s := openLogged(t, persistent(log))
+	putNumber(t, defineNumbers(t, s, "b"), 1, 1)
+	def := numbersDefinition()
+	def.Volatile = true
+	v, err := s.DefineBucket(bg, "v", def)
+	require.NoError(t, err)
+	putNumber(t, v, 1, 1)
+	seq := s.Stats().Commits
+	s = reopen(t, s, log)
+	require.GreaterOrEqual(t, s.Stats().Commits, seq)
+}
+
+// Slices and maps in nested structs that were nil came back as empty ones.
+func TestLogNilInNestedStructs(t *testing.T) {
+	type inner struct {
+		B []string
+		C map[string]int
+	}
+	type outer struct {
+		ID int64 `store:"id,key"`
+		In inner
+	}
+	log := &testLog{}
+	s := openLogged(t, persistent(log))
+	b, err := store.Define[outer](bg, s, "b")
+	require.NoError(t, err)
+	insertLive(t, b, outer{ID: 1})
+	want, ok := b.Get(1)
+	require.True(t, ok)
+	s = reopen(t, s, log)
+	b, err = store.Define[outer](bg, s, "b")
+	require.NoError(t, err)
+	got, ok := b.Get(1)
+	require.True(t, ok)
+	require.Equal(t, want, got)
+}

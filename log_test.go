@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +95,44 @@ func showBucket(t *testing.T, b *store.Bucket) (out []string) {
 	list, err := b.Where().All()
 	require.NoError(t, err)
 	for _, r := range list {
-		out = append(out, fmt.Sprintf("%#v %+v", liveShow(r.Map()), r.Meta()))
+		out = append(out, fmt.Sprintf("%s %+v", exactly(r.Map()), r.Meta()))
 	}
 	return out
+}
+
+// exactly shows a value so that two which differ in anything look different: 3
+// and 3.0, 0 and -0, nil and empty, times by their nanosecond and zone.
+func exactly(v any) string {
+	switch x := v.(type) {
+	case map[string]any:
+		var b strings.Builder
+		for _, name := range slices.Sorted(maps.Keys(x)) {
+			fmt.Fprintf(&b, "%q: %s, ", name, exactly(x[name]))
+		}
+		return "{" + b.String() + "}"
+	case []any:
+		var b strings.Builder
+		for _, e := range x {
+			b.WriteString(exactly(e) + ", ")
+		}
+		return "[" + b.String() + "]"
+	case float64:
+		return fmt.Sprintf("float %v/%x", x, math.Float64bits(x))
+	case time.Time:
+		return "time " + x.Format(time.RFC3339Nano) + " " + x.Location().String()
+	}
+	return fmt.Sprintf("%T %#v", v, v)
+}
+
+func TestLogExactly(t *testing.T) {
+	when := time.Date(2024, 2, 29, 1, 2, 3, 0, time.UTC)
+	values := []any{
+		nil, int64(0), 0.0, math.Copysign(0, -1), int64(3), 3.0, "", "3", false, []byte{}, []any{}, []any{nil}, map[string]any{}, map[string]any{"": nil},
+		when, when.Add(1), when.Local().In(time.FixedZone("x", 0)), math.Inf(1),
+	}
+	for i, a := range values {
+		for j, b := range values {
+			require.Equal(t, i == j, exactly(a) == exactly(b), "%#v %#v", a, b)
+		}
+	}
 }
