@@ -158,7 +158,7 @@ func restore(ctx context.Context, r io.Reader, adapter Adapter) (err error) {
 	at := log.Info().Last
 	if at == 0 { // a snapshot is of something
 		id := uuid.New()
-		if err := log.Append(ctx, 0, [][]byte{emptyEntry(id[:sessionBytes])}); err != nil {
+		if err := log.Append(ctx, 0, [][]byte{emptyEntry(id[:sessionBytes], 0)}); err != nil {
 			return err
 		}
 		at++

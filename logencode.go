@@ -1,6 +1,7 @@
 package store
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/noex-go/store/internal/logentry"
@@ -33,15 +34,15 @@ func (p pendingEntry) seal(buf []byte, seq uint64, session []byte) []byte {
 	return buf[from:p.to]
 }
 
-// emptyEntry is an entry that says nothing.
-func emptyEntry(session []byte) []byte {
+// emptyEntry is an entry that says nothing but a sequence.
+func emptyEntry(session []byte, seq uint64) []byte {
 	var tk ticket
 	tk.begin()
 	for range 3 {
 		tk.buf = logentry.AppendArray(tk.buf, 0)
 	}
 	tk.end()
-	return tk.entries[0].seal(tk.buf, 0, session)
+	return tk.entries[0].seal(tk.buf, seq, session)
 }
 
 // bucketLog is what a bucket knows of itself in the log.
@@ -163,11 +164,23 @@ func (k *block) column(buf []byte, s *slot) ([]byte, int) {
 			buf = logentry.AppendTime(buf, *(*time.Time)(p))
 		case memBytes:
 			buf = logentry.AppendBytes(buf, *(*[]byte)(p))
+		case memRef:
+			buf = mustAppend(buf, s.exact(v))
 		default:
 			buf = mustAppend(buf, s.peek(v))
 		}
 	}
 	return buf, absent
+}
+
+// exact is peek of a Go type, with what is nil in it.
+func (s *slot) exact(v *table.Version) any {
+	n := normalizer{limits: unlimited, left: unlimited.bytes, nils: true}
+	x, err := n.value(reflect.NewAt(s.goType, s.mem(v)).Elem().Interface(), 0)
+	if err != nil || x == nil { // it was checked when it was written
+		return s.peek(v)
+	}
+	return x
 }
 
 // mustAppend encodes a value of a record, which is canonical.

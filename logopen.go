@@ -156,7 +156,12 @@ func (w *logWriter) close() {
 	w.snapshots.Lock()
 	defer w.snapshots.Unlock()
 	w.closed = true
-	w.closeErr = errLogClose // unless it comes back
+	w.closeErr = errLogClose                                             // unless it comes back
+	if seq := w.st.pins.Published(); seq > w.seq && w.failure() == nil { // of volatile buckets
+		if err := w.append([][]byte{emptyEntry(w.session, seq)}); err != nil {
+			w.fail(err)
+		}
+	}
 	if err := w.log.Close(); err != nil {
 		w.closeErr = err
 	} else {

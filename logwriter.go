@@ -43,6 +43,7 @@ type logWriter struct {
 	group   []*ticket
 	entries [][]byte
 	last    Position
+	seq     uint64 // of the newest entry
 
 	snapshots sync.Mutex // one at a time, and none once closed
 	closed    bool       // under snapshots
@@ -93,7 +94,7 @@ type part struct {
 func newLogWriter(st *Store, log Log, mode time.Duration) *logWriter {
 	id := uuid.New()
 	info := log.Info()
-	w := &logWriter{st: st, log: log, mode: mode, session: id[:sessionBytes], most: info.MaxEntry, last: info.Last}
+	w := &logWriter{st: st, log: log, mode: mode, seq: st.pins.Published(), session: id[:sessionBytes], most: info.MaxEntry, last: info.Last}
 	w.kick, w.compact = make(chan struct{}, 1), make(chan struct{}, 1)
 	w.tail.Store(info.Tail)
 	w.base.Store(info.Bytes - info.Tail)
@@ -296,7 +297,9 @@ func (w *logWriter) number() {
 			at++
 			w.entries = append(w.entries, tk.entries[k].seal(tk.buf, n, w.session))
 		}
-		tk.at = at
+		if tk.at = at; len(tk.entries) > 0 {
+			w.seq = n
+		}
 		seq += tk.commits()
 	}
 }

@@ -77,7 +77,8 @@ func (l limits) normalize(v any) (any, *valueError) {
 // they return means nothing.
 type normalizer struct {
 	limits
-	left int // bytes
+	left int  // bytes
+	nils bool // nil slices and maps stay nil
 }
 
 func (n *normalizer) charge(size int) *valueError {
@@ -225,6 +226,9 @@ func (n *normalizer) reflected(rv reflect.Value, around int) (any, *valueError) 
 		return nil, n.charge(sizeSlot)
 	}
 	t := rv.Type()
+	if k := rv.Kind(); n.nils && (k == reflect.Slice || k == reflect.Map) && rv.IsNil() {
+		return nil, nil
+	}
 	if t == objectType || t == arrayType {
 		return n.value(rv.Interface(), around)
 	}
