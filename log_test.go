@@ -127,7 +127,12 @@ func exactly(v any) string {
 func TestLogExactly(t *testing.T) {
 	when := time.Date(2024, 2, 29, 1, 2, 3, 0, time.UTC)
 	values := []any{
-		nil, int64(0), 0.0, math.Copysign(0, -1), int64(3), 3.0, "", "3", false, []byte{}, []any{}, []any{nil}, map[string]any{}, map[string]any{"": nil},
+		nil, int64(0), 0.0, math.Copysign(0, -1), int64(3), 3.0, "", "3", false,
+		[]byte{},
+		[]any{},
+		[]any{nil},
+		map[string]any{},
+		map[string]any{"": nil},
 		when, when.Add(1), when.Local().In(time.FixedZone("x", 0)), math.Inf(1),
 	}
 	for i, a := range values {
