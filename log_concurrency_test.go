@@ -183,7 +183,7 @@ func TestLogStorm(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range acked {
 			wg.Go(func() {
-				for k := 0; k < 150; k++ {
+				for k := range 150 {
 					id := 1000*i + k
 					err := s.Transaction(bg, func(tx *store.Tx) error {
 						if _, err := a.In(tx).Insert(bg, store.Fields{"id": id}); err != nil || i%2 == 0 {

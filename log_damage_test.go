@@ -305,7 +305,7 @@ func TestLogExtremes(t *testing.T) {
 			require.NoError(t, s.Close(bg))
 			s = openLogged(t, opt)
 			for _, name := range names {
-				b, err = s.DefineBucket(bg, name, def)
+				_, err = s.DefineBucket(bg, name, def)
 				require.NoError(t, err)
 			}
 			b, err = s.Bucket("b")
