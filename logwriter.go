@@ -216,6 +216,9 @@ func (w *logWriter) lead() {
 			w.fail(err)
 			return
 		}
+		if w.failure() != nil { // a sync beside it: what was just written may be lost too
+			return
+		}
 		done = true
 		w.last += Position(n)
 		w.appends.Add(int64(n))
@@ -402,7 +405,7 @@ func (w *logWriter) sync(ctx context.Context) error {
 	}
 	w.syncs.Add(1)
 	if err := w.guard(func() error { return w.log.Sync(ctx) }); err != nil {
-		w.fail(err)
+		w.fail(fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
 		return w.failure()
 	}
 	return nil

@@ -327,6 +327,12 @@ func (s *server) run(rs []*request) {
 		}
 		return
 	}
+	if log := s.b.store.log; log != nil && log.failure() != nil {
+		for _, r := range rs {
+			r.err, r.seq, r.count = s.b.fail("commit", Key{}, log.failure()), 0, 0
+		}
+		return
+	}
 	s.marks = s.marks[:0]
 	for i, r := range rs {
 		from := t.Mark()

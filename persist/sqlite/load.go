@@ -24,8 +24,8 @@ func (l *log) Load(ctx context.Context, fn func(e store.LogEntry) error) error {
 	if l.closed {
 		return errClosed
 	}
-	if l.meta.position == 0 {
-		return ctx.Err()
+	if err := ctx.Err(); err != nil || l.meta.position == 0 {
+		return err
 	}
 	buckets, sum, err := l.d.readBuckets()
 	if err != nil {

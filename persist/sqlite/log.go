@@ -93,13 +93,16 @@ func (l *log) Append(ctx context.Context, after store.Position, entries [][]byte
 	if err := l.usableLocked(); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if after != l.meta.position {
 		return fmt.Errorf("%w: it is at %d, not %d", store.ErrLogConflict, l.meta.position, after)
 	}
 	if len(entries) == 0 {
 		return nil
 	}
-	parsed, err := parse(ctx, entries)
+	parsed, err := parse(entries)
 	if err != nil {
 		return l.failLocked(err)
 	}
@@ -121,12 +124,9 @@ func (l *log) Append(ctx context.Context, after store.Position, entries [][]byte
 }
 
 // parse reads entries before anything is touched.
-func parse(ctx context.Context, entries [][]byte) ([]*logentry.Entry, error) {
+func parse(entries [][]byte) ([]*logentry.Entry, error) {
 	parsed := make([]*logentry.Entry, len(entries))
 	for i, data := range entries {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		if len(data) > maxEntry {
 			return nil, fmt.Errorf("an entry of %d bytes: the most is %d", len(data), maxEntry)
 		}
@@ -135,7 +135,7 @@ func parse(ctx context.Context, entries [][]byte) ([]*logentry.Entry, error) {
 			return nil, err
 		}
 	}
-	return parsed, ctx.Err()
+	return parsed, nil
 }
 
 // failLocked ends the log's life as one that can be written.
@@ -176,10 +176,13 @@ func (l *log) changeLocked(fn func(c *change) error) error {
 
 // Sync has nothing to do, unless the log is relaxed: then it runs a checkpoint,
 // which syncs the write-ahead log, moves it into the database and syncs that.
-func (l *log) Sync(context.Context) error {
+func (l *log) Sync(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.usableLocked(); err != nil || !l.relaxed {
+	if err := l.usableLocked(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil || !l.relaxed {
 		return err
 	}
 	if err := l.d.checkpoint("PASSIVE"); err != nil {

@@ -95,6 +95,10 @@ func (q *recent) since(after store.Position) ([][]byte, bool) {
 // stays valid.
 func (l *log) Follow(ctx context.Context, after store.Position) iter.Seq2[store.LogEntry, error] {
 	return func(yield func(store.LogEntry, error) bool) {
+		if _, _, closed, _ := l.recent.behind(after); closed {
+			yield(store.LogEntry{}, errClosed)
+			return
+		}
 		for {
 			if ctx.Err() != nil {
 				return

@@ -339,8 +339,6 @@ func TestRefused(t *testing.T) {
 	blockOf := func(bucket uint64, rows ...row) []byte {
 		return encode(t, logentry.Entry{Seq: 3, Blocks: []logentry.Block{newBlock(t, bucket, 1, rows, nil, nil)}})
 	}
-	canceled, cancel := context.WithCancel(ctx)
-	cancel()
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		data []byte
@@ -351,7 +349,6 @@ func TestRefused(t *testing.T) {
 		"no key":           {ctx, blockOf(1, row{fields: map[string]any{"n": "a"}})},
 		"key of a float":   {ctx, blockOf(1, row{fields: map[string]any{"id": 1.0}})},
 		"place":            {ctx, blockOf(1, row{fields: map[string]any{"id": "a"}, place: 1 << 63})},
-		"canceled":         {canceled, good()},
 		"too large":        {ctx, make([]byte, maxEntry+1)},
 		"definition":       {ctx, encode(t, logentry.Entry{Buckets: []logentry.Bucket{{ID: 3, Definition: []byte{0xa0}}}})},
 		"bucket's id":      {ctx, encode(t, logentry.Entry{Buckets: []logentry.Bucket{defineBucket(t, 1<<63, "x", 1, false)}})},
