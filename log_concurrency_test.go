@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -269,4 +270,40 @@ func stormPrefix(t *testing.T, log *testLog, least []int64) {
 	}
 	require.NoError(t, store.CheckTables(s))
 	require.NoError(t, s.Close(bg))
+}
+
+// A group that is larger than the log takes at once goes into it in parts.
+func TestLogGroupLargerThanAnAppend(t *testing.T) {
+	gate := &logGate{}
+	log := &testLog{most: 4096}
+	log.onAppend = func(entries [][]byte) error {
+		size := 0
+		for _, e := range entries {
+			size += len(e)
+		}
+		if size > log.most {
+			return errFoe
+		}
+		return gate.pass(entries)
+	}
+	s := openLogged(t, persistent(log))
+	def := numbersDefinition()
+	def.Extra = true
+	b, err := s.DefineBucket(bg, "b", def)
+	require.NoError(t, err)
+	var writes []func() error
+	for id := range 20 {
+		writes = append(writes, func() error {
+			_, err := b.Insert(bg, store.Fields{"id": id, "text": strings.Repeat("x", 1000)})
+			return err
+		})
+	}
+	for _, err := range behind(t, s, b, gate, gate.open, writes...) {
+		require.NoError(t, err)
+	}
+	want := showBucket(t, b)
+	s = reopen(t, s, log)
+	b, err = s.DefineBucket(bg, "b", def)
+	require.NoError(t, err)
+	require.Equal(t, want, showBucket(t, b))
 }

@@ -252,15 +252,33 @@ func (w *logWriter) refuse(err error) {
 	}
 }
 
-// append appends entries, and syncs them if that is the mode.
+// append appends entries, and syncs them if that is the mode. More than the log
+// takes at once go in several appends; if a later one fails, the first are there.
 func (w *logWriter) append(entries [][]byte) error {
 	ctx := context.Background() // half an append is worse than a late one
-	err := w.guard(func() error { return w.log.Append(ctx, w.last, entries) })
-	if err == nil && w.mode == syncEach {
-		w.syncs.Add(1)
-		if err = w.guard(func() error { return w.log.Sync(ctx) }); err != nil && !errors.Is(err, ErrUnknownOutcome) {
-			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	after := w.last
+	for len(entries) > 0 {
+		n, size := 1, len(entries[0])
+		for n < len(entries) && size+len(entries[n]) <= w.most {
+			size += len(entries[n])
+			n++
 		}
+		if err := w.guard(func() error { return w.log.Append(ctx, after, entries[:n]) }); err != nil {
+			return unknownIf(after > w.last, err)
+		}
+		entries, after = entries[n:], after+Position(n)
+	}
+	if w.mode != syncEach {
+		return nil
+	}
+	w.syncs.Add(1)
+	return unknownIf(true, w.guard(func() error { return w.log.Sync(ctx) }))
+}
+
+// unknownIf makes an error one of which the outcome is not known.
+func unknownIf(unknown bool, err error) error {
+	if err != nil && unknown && !errors.Is(err, ErrUnknownOutcome) {
+		err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
 	return err
 }
