@@ -37,10 +37,10 @@ type node struct {
 	good    registration  // of the last evaluation that succeeded
 	counts  nodeCounts
 
-	eval   func(q *QueryCtx) (any, error)
 	def    *queryDef // nil of a part
-	key    string
 	params any
+	part   func(q *QueryCtx) (any, error) // of a part
+	key    string
 
 	parents  map[*node]*outcome // nodes that have read its value, and which one
 	failed   registration       // of the last evaluation, if it failed
@@ -50,6 +50,13 @@ type node struct {
 	due      time.Time          // when it is dirty by the passing of time
 	duePlace int                // in the reactor's heap, from 1; 0: not in it
 	first    *reads             // of a part that is not registered yet
+}
+
+func (n *node) evaluate(q *QueryCtx) (any, error) {
+	if n.def == nil {
+		return n.part(q)
+	}
+	return n.def.source.evaluate(q, n.params)
 }
 
 // nodeCounts is what Explain tells of a node.
@@ -172,7 +179,7 @@ func (r *reactor) evaluate(e *evaluation) {
 	e.q.begin(r.life, scope{hold: &e.hold}, nil, e.n.key, true)
 	e.q.isPart, e.q.from = e.n.def == nil, e.from
 	defer e.end() // also where the function ends the goroutine
-	e.value, e.err = e.n.eval(e.q)
+	e.value, e.err = e.n.evaluate(e.q)
 	e.ok = true
 }
 
@@ -402,7 +409,7 @@ func (r *reactor) nested(e *evaluation, q *QueryCtx, claimed bool) (o *outcome) 
 		e.n.asks--
 		r.releaseLocked(e.n)
 	}()
-	e.value, e.err = e.n.eval(e.q)
+	e.value, e.err = e.n.evaluate(e.q)
 	e.ok = true
 	return nil
 }
@@ -435,7 +442,7 @@ func (r *reactor) abandonLocked(e *evaluation) {
 func (r *reactor) evaluatePart(q *QueryCtx, n *node) *outcome {
 	sub := newQueryCtx(q.ctx, q.scope, q, "", true)
 	sub.isPart = true
-	value, err := n.eval(sub)
+	value, err := n.evaluate(sub)
 	o := &outcome{value: value, err: err, seq: q.pin.Seq}
 	seen := sub.take()
 	n.seq, n.first = o.seq, &seen

@@ -12,7 +12,6 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 		return n
 	}
 	n := &node{r: r, def: def, key: key, params: params}
-	n.eval = func(q *QueryCtx) (any, error) { return def.call(q, n.params) }
 	r.nodes[key] = n
 	r.inbox.active.Add(1) // before its first snapshot is pinned: see recent.enter
 	if len(r.nodes) == 1 && r.idle == 0 && len(r.working) == 0 && !r.closing {

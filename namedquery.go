@@ -20,12 +20,27 @@ type namedQueries struct {
 // queryDef is a query by name: a function, or a specification.
 type queryDef struct {
 	name string
-	// encode checks parameters, and gives them the form that call takes, and the
-	// key of their node.
+	// encode checks parameters, and gives them the form that the source takes, and
+	// the key of their node.
 	encode func(params any) (p any, key string, err error)
-	call   func(q *QueryCtx, p any) (any, error)
+	source source
 	gone   atomic.Bool // it is defined no more
 }
+
+// source is where the values of a query come from: a function, of which nothing is
+// known but what it has read, or a specification. Who wants to bring a value up to
+// date by what a commit has changed, instead of evaluating it again, asks the
+// source whether it can.
+type source interface {
+	// evaluate answers the query, for encoded parameters, at the state of an
+	// evaluation.
+	evaluate(q *QueryCtx, p any) (any, error)
+}
+
+// called is a source that is a function.
+type called func(q *QueryCtx, p any) (any, error)
+
+func (fn called) evaluate(q *QueryCtx, p any) (any, error) { return fn(q, p) }
 
 // prefix begins the keys of a definition's nodes.
 func (l *namedQueries) prefix() []byte { return slices.Clip(binary.AppendUvarint(nil, l.last.Add(1))) }
@@ -90,7 +105,7 @@ func (st *Store) DefineSpec(name string, spec QuerySpec) error {
 	if err := own.check(b); err != nil {
 		return err
 	}
-	return st.defineQuery(&queryDef{name: name, encode: st.specParams(own), call: own.call})
+	return st.defineQuery(&queryDef{name: name, encode: st.specParams(own), source: own})
 }
 
 // specParams encodes the parameters of a specification: a map of values, from a
@@ -109,9 +124,9 @@ func (st *Store) specParams(spec *namedSpec) func(v any) (any, string, error) {
 	}
 }
 
-// call answers a specification at the state of an evaluation. A bucket that is
-// defined anew under the name is the one that counts.
-func (spec *namedSpec) call(q *QueryCtx, p any) (any, error) {
+// evaluate is a specification's. A bucket that is defined anew under the name is
+// the one that counts.
+func (spec *namedSpec) evaluate(q *QueryCtx, p any) (any, error) {
 	h, err := q.Bucket(spec.Bucket)
 	if err != nil {
 		return nil, err
@@ -216,7 +231,7 @@ func (def *queryDef) once(q *QueryCtx, p any) (v any, err error) {
 			v, err = nil, queryError(def.name, panicked(p))
 		}
 	}()
-	v, err = def.call(q, p)
+	v, err = def.source.evaluate(q, p)
 	ok = true
 	if err != nil {
 		return nil, queryError(def.name, err)

@@ -266,7 +266,7 @@ func valued[V any](at *scope, run func(at *scope) (V, error)) (V, error) {
 		return run(at)
 	}
 	q := at.qc
-	n := &node{r: q.st.live, eval: func(sub *QueryCtx) (any, error) { return result(run(&sub.scope)) }}
+	n := &node{r: q.st.live, part: func(sub *QueryCtx) (any, error) { return result(run(&sub.scope)) }}
 	o := q.st.live.evaluatePart(q, n)
 	v, _ := o.value.(V)
 	return v, o.err

@@ -46,10 +46,10 @@ func DefineQuery[P, R any](st *Store, name string, fn func(q *QueryCtx, params P
 		}
 		return string(b), nil
 	}
-	d.def = &queryDef{name: name, encode: d.encode, call: func(q *QueryCtx, p any) (any, error) {
+	d.def = &queryDef{name: name, encode: d.encode, source: called(func(q *QueryCtx, p any) (any, error) {
 		params, _ := p.(P)
 		return result(fn(q, params))
-	}}
+	})}
 	if err := st.defineQuery(d.def); err != nil {
 		return nil, err
 	}

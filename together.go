@@ -51,14 +51,14 @@ func Together(ctx context.Context, subs ...Member) (*Joint, error) {
 		}
 		j.nodes = append(j.nodes, n)
 	}
-	def := &queryDef{name: "together", call: func(q *QueryCtx, _ any) (any, error) {
+	def := &queryDef{name: "together", source: called(func(q *QueryCtx, _ any) (any, error) {
 		out := make([]jointResult, len(j.nodes))
 		for i, n := range j.nodes {
 			o := r.ask(q, n.def, n.params, n.key)
 			out[i] = jointResult{o.value, o.err}
 		}
 		return out, nil
-	}}
+	})}
 	// A name in it would make it the key of a query: names are not empty.
 	key := "\x00" + strconv.FormatInt(r.joints.Add(1), 10)
 	s, err := r.subscribe(ctx, def, nil, key, nil)
