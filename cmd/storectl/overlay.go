@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -62,6 +64,9 @@ func (o *overlay) findLocked(name string) (*layer, error) {
 		return nil, err
 	}
 	n, err := f.Size()
+	if err == nil && strings.HasSuffix(name, ".log") {
+		n, err = withoutRoom(f, n)
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -74,6 +79,28 @@ func (o *overlay) findLocked(name string) (*layer, error) {
 	l := &layer{disk: f, keep: n}
 	o.files[name] = l
 	return l, nil
+}
+
+// roomLeft is how many of the zeros at the end of a segment count: an entry may end
+// with some.
+const roomLeft = 16
+
+// withoutRoom returns where a segment ends without the zeros that its owner has
+// reserved, and writes over, or cuts, at any time.
+func withoutRoom(f vfs.File, size int64) (int64, error) {
+	buf := make([]byte, 64<<10)
+	for end := size; end > 0; {
+		from := max(end-int64(len(buf)), 0)
+		n, err := f.ReadAt(buf[:end-from], from)
+		if err != nil && err != io.EOF {
+			return 0, err
+		}
+		if have := bytes.TrimRight(buf[:n], "\x00"); len(have) > 0 {
+			return min(from+int64(len(have))+roomLeft, size), nil
+		}
+		end = from
+	}
+	return min(size, roomLeft), nil
 }
 
 // close gives up the files of the disk.
@@ -223,8 +250,11 @@ func (l *layer) readAt(p []byte, off int64) (n int, err error) {
 		if err != nil && err != io.EOF {
 			return n, err
 		}
-		if int64(n) < min(int64(len(p)), l.keep-off) {
+		if want := int(min(int64(len(p)), l.keep-off)); n+roomLeft < want {
 			return n, io.ErrUnexpectedEOF // somebody has made it shorter
+		} else if n < want {
+			clear(p[n:want]) // it was room
+			n = want
 		}
 	}
 	if at := off + int64(n) - l.keep; n < len(p) && at < int64(len(l.rest)) {
