@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,11 +20,11 @@ import (
 type holdings map[string]int64
 
 func (b holdings) String() string {
-	out := ""
+	var out strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(b)) {
-		out += fmt.Sprintf("%s=%d ", key, b[key])
+		fmt.Fprintf(&out, "%s=%d ", key, b[key])
 	}
-	return out
+	return out.String()
 }
 
 // readHoldings reads a store's two buckets.
