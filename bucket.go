@@ -26,6 +26,7 @@ type bucket struct {
 	dropped atomic.Bool
 	ending  atomic.Bool // about to be dropped: it takes no more writes
 	log     bucketLog
+	room    room
 	places  atomic.Uint64 // the place of the next record, as far as the log knows
 	plans   sync.Pool     // of *plan, zero
 }
@@ -44,7 +45,7 @@ func newBucket(st *Store, id uint32, name string, def Definition, sh *shape) *bu
 		Indexes: specs,
 		Pins:    st.pins,
 	})
-	b.prep = preparer{sh: sh, clock: st.clock, auto: make([]atomic.Int64, len(sh.slots))}
+	b.prep = preparer{sh: sh, clock: st.clock, timed: st.startTTL, auto: make([]atomic.Int64, len(sh.slots))}
 	b.server = newServer(b)
 	return b
 }
@@ -175,7 +176,8 @@ func (h *Bucket) Get(key any) (Record, bool) {
 }
 
 // Insert adds a record and returns it complete: generated fields, defaults and
-// metadata included. Errors: *ValidationError; *UniqueError if the key or a
+// metadata included. A field _expiresAt is the record's own deadline: a time.Time,
+// or what else a Date takes. Errors: *ValidationError; *UniqueError if the key or a
 // unique value exists already.
 func (h *Bucket) Insert(ctx context.Context, fields Fields) (Record, error) {
 	if err := h.b.writable("insert", h.at); err != nil {
@@ -255,6 +257,30 @@ func (h *Bucket) UpdateMany(ctx context.Context, fields Fields, filters ...Filte
 		return 0, err
 	}
 	return h.b.updateMany(ctx, h.at, fields, filters)
+}
+
+// Touch gives the record with the given key a new deadline: the bucket's TTL from
+// now. It is an update that changes no field. Errors: ErrNotFound, ErrNoTTL.
+func (h *Bucket) Touch(ctx context.Context, key any) (Record, error) {
+	return h.touch(ctx, "touch", key, nil)
+}
+
+// ExpireAt gives the record with the given key a deadline of its own, rounded up
+// to 1 ms; the zero time takes it away. It is an update that changes no field.
+// Errors: ErrNotFound; *ValidationError for a time that has passed.
+func (h *Bucket) ExpireAt(ctx context.Context, key any, t time.Time) (Record, error) {
+	return h.touch(ctx, "expire", key, &t)
+}
+
+func (h *Bucket) touch(ctx context.Context, op string, key any, t *time.Time) (Record, error) {
+	if err := h.b.writable(op, h.at); err != nil {
+		return Record{}, err
+	}
+	v, err := h.b.touch(ctx, h.at, op, key, t)
+	if err != nil {
+		return Record{}, err
+	}
+	return h.record(v), nil
 }
 
 // Delete removes the record with the given key. Nothing there is no error.

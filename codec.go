@@ -275,6 +275,9 @@ func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, problems) {
 	}
 	tmp := c.mine.alloc()
 	*(*T)(at(tmp, c.mine.bodyOff)) = *t
+	if old == nil {
+		c.sh.meta(v).ExpiresAt = c.mine.meta(tmp).ExpiresAt
+	}
 	var wrong problems
 	for i := range c.ops {
 		op := &c.ops[i]

@@ -43,6 +43,7 @@ func newCommitEvent(seq uint64, changes int) *commitEvent {
 type change struct {
 	b        *bucket
 	typ      EventType
+	reason   Reason         // of a delete
 	old, new *table.Version // one of them nil for an insert or a delete
 	ordinal  uint64         // the record's place in the order of insertion
 }
@@ -137,7 +138,7 @@ func (ev *commitEvent) add(b *bucket, pending []table.Change) feed.Touch {
 	var types uint8
 	for i := range pending {
 		c := &pending[i]
-		ch := change{b: b, old: c.Old, new: c.New, typ: Updated, ordinal: b.table.Ordinal(c)}
+		ch := change{b: b, old: c.Old, new: c.New, typ: Updated, reason: Reason(c.Why), ordinal: b.table.Ordinal(c)}
 		switch {
 		case c.Old == nil:
 			ch.typ = Inserted

@@ -50,6 +50,11 @@ var (
 	// ErrUnsubscribed indicates that a subscription was closed.
 	ErrUnsubscribed = errors.New("subscription is closed")
 	errOtherStore   = errors.New("the handle is bound to the state of another store")
+	// ErrRecordTooLarge indicates a record that alone takes more than its bucket's
+	// MaxBytes.
+	ErrRecordTooLarge = errors.New("record is larger than the bucket may become")
+	// ErrNoTTL indicates a Touch in a bucket without a TTL.
+	ErrNoTTL = errors.New("bucket has no TTL")
 	// ErrFull indicates that a bucket has no row numbers left (2^32).
 	ErrFull = errors.New("bucket is full")
 )

@@ -21,6 +21,25 @@ const (
 	Deleted
 )
 
+// Reason says why a record was deleted.
+type Reason uint8
+
+// The reasons of a deletion.
+const (
+	ByUser     Reason = iota // Delete, DeleteMany, Clear
+	ByExpiry                 // its deadline had passed
+	ByEviction               // the bucket was full: see [Definition.MaxSize]
+)
+
+var reasonNames = [...]string{"user", "expired", "evicted"}
+
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("Reason(%d)", uint8(r))
+}
+
 var eventNames = [...]string{"", "inserted", "updated", "deleted"}
 
 func (t EventType) String() string {
@@ -38,6 +57,7 @@ type Event struct {
 	Key    Key
 	Old    Record // zero for an insert
 	New    Record // zero for a delete
+	Reason Reason // of a delete
 	Seq    Seq    // the commit; the events of one come together
 
 	// Err is ErrLagged where the handler was too slow and events were lost; all
@@ -202,7 +222,7 @@ func (l *listener) call(e Event) {
 }
 
 func (c *change) event(seq uint64) Event {
-	e := Event{Type: c.typ, Bucket: c.b.name, Seq: Seq(seq)}
+	e := Event{Type: c.typ, Bucket: c.b.name, Reason: c.reason, Seq: Seq(seq)}
 	sh := c.b.shape
 	if c.old != nil {
 		e.Old = Record{c.old}

@@ -130,6 +130,18 @@ func (p *indexPlan) single(c any) table.Key {
 	return table.Key{Text: string(appendCanonical(nil, c))}
 }
 
+// addTimes adds an index of the store's own: over a time in the metadata, where
+// there is one.
+func (sh *shape) addTimes(of func(m *Meta) Millis) (pos int) {
+	plan := indexPlan{word: true}
+	plan.spec.Word = func(v *table.Version) (uint64, bool) {
+		ms := of(sh.meta(v))
+		return keyenc.Int64(int64(ms)), ms != 0
+	}
+	sh.indexes = append(sh.indexes, plan)
+	return len(sh.indexes) - 1
+}
+
 // keyOf returns the key that a version has in the index; false if it has none.
 func (p *indexPlan) keyOf(v *table.Version) (table.Key, bool) {
 	if p.spec.Word != nil {
@@ -142,10 +154,14 @@ func (p *indexPlan) keyOf(v *table.Version) (table.Key, bool) {
 
 // touched returns a bit per index whose key differs between two versions.
 func (sh *shape) touched(old, v *table.Version) (m uint64) {
-	if sh.ttl > 0 && sh.meta(old).ExpiresAt != sh.meta(v).ExpiresAt {
+	was, is := sh.meta(old), sh.meta(v)
+	if was.ExpiresAt != is.ExpiresAt {
 		m |= 1 << sh.expiry
 	}
-	for i := range sh.indexes {
+	if sh.updates > 0 && was.UpdatedAt != is.UpdatedAt {
+		m |= 1 << sh.updates
+	}
+	for i := range sh.asked {
 		for _, f := range sh.indexes[i].fields {
 			if !sh.slots[f].equal(old, v) {
 				m |= 1 << i

@@ -135,9 +135,10 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 		}
 		sh.indexes = append(sh.indexes, sh.planIndex(fields, false))
 	}
-	if d.TTL > 0 {
-		sh.ttl, sh.expiry = d.TTL, len(sh.indexes)
-		sh.indexes = append(sh.indexes, sh.planExpiry())
+	sh.ttl, sh.asked = d.TTL, len(sh.indexes)
+	sh.expiry = sh.addTimes(func(m *Meta) Millis { return m.ExpiresAt })
+	if d.Evict == OldestUpdated {
+		sh.updates = sh.addTimes(func(m *Meta) Millis { return m.UpdatedAt })
 	}
 	return sh
 }

@@ -271,6 +271,10 @@ type storedDefinition struct {
 	Ordered bool          `cbor:"ordered,omitempty"`
 	Extra   bool          `cbor:"extra,omitempty"`
 	TTL     int64         `cbor:"ttl,omitempty"` // ns
+	// The bounds: records, estimated bytes, and the order of eviction.
+	MaxSize  int    `cbor:"maxSize,omitempty"`
+	MaxBytes int64  `cbor:"maxBytes,omitempty"`
+	Evict    string `cbor:"evict,omitempty"`
 }
 
 type storedField struct {
@@ -297,7 +301,10 @@ var generatorNames = [...]string{UUID: "uuid", CUID: "cuid", Autoincrement: "aut
 // stored encodes a bucket's definition.
 func (b *bucket) stored() ([]byte, error) {
 	d := &b.def
-	out := storedDefinition{Key: d.Key, Ordered: d.Ordered, Extra: d.Extra, TTL: int64(d.TTL)}
+	out := storedDefinition{Key: d.Key, Ordered: d.Ordered, Extra: d.Extra, TTL: int64(d.TTL), MaxSize: d.MaxSize, MaxBytes: d.MaxBytes}
+	if d.Evict != OldestCreated {
+		out.Evict = d.Evict.String()
+	}
 	for _, ix := range d.Indexes {
 		out.Indexes = append(out.Indexes, ix)
 	}

@@ -204,6 +204,12 @@ func (b *bucket) wake(d *dormant) (*waking, error) {
 		next = max(next, w.places[n-1]+1)
 	}
 	b.places.Store(next)
+	if b.def.MaxBytes > 0 {
+		for _, v := range w.rows {
+			b.room.added += b.weigh(v)
+		}
+		b.room.settle(true)
+	}
 	switch c := b.table.Load(w.rows, w.places, next, b.store.opened); c {
 	case table.NoConflict:
 	case table.Full:
@@ -370,6 +376,10 @@ func (w *waking) block(i int, out *decoded) error {
 		m := Meta{Version: Version(k.Versions[row]), CreatedAt: Millis(k.Created[row]), UpdatedAt: Millis(k.Updated[row])}
 		if k.Expires != nil {
 			m.ExpiresAt = Millis(k.Expires[row])
+		}
+		if !w.same && m.ExpiresAt == 0 && w.b.def.TTL > 0 { // as if it had been so when it was inserted
+			m.ExpiresAt = m.CreatedAt + Millis(w.b.def.TTL.Milliseconds())
+			out.rewrite[row] = true
 		}
 		*w.b.shape.meta(v) = m
 		rows[to], out.places[to] = v, k.Places[row]

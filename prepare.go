@@ -30,6 +30,7 @@ import (
 type preparer struct {
 	sh    *shape
 	clock func() time.Time
+	timed func()         // a record gets a deadline
 	auto  []atomic.Int64 // by position of the field: last number given out
 }
 
@@ -73,6 +74,12 @@ func (p *preparer) insertFields(in Fields, now time.Time) (*table.Version, error
 		}
 	}
 	if used < len(in) {
+		if x := in[metaExpiresAt]; x != nil {
+			ms, err := deadline(x, now)
+			if sh.meta(v).ExpiresAt = ms; err != nil {
+				wrong.add(metaExpiresAt, err)
+			}
+		}
 		p.extraFields(v, in, &wrong)
 	}
 	p.stampNew(v, now)
@@ -99,8 +106,21 @@ func (p *preparer) insertStruct(v *table.Version, now time.Time) error {
 			return err
 		}
 	}
+	p.requested(v, now, &wrong)
 	p.stampNew(v, now)
 	return p.accept(v, wrong)
+}
+
+// requested checks the deadline that a struct brings in its metadata.
+func (p *preparer) requested(v *table.Version, now time.Time, wrong *problems) {
+	m := p.sh.meta(v)
+	if m.ExpiresAt == 0 {
+		return
+	}
+	ms, err := deadlineAt(m.ExpiresAt.Time(), now)
+	if m.ExpiresAt = ms; err != nil {
+		wrong.add(metaExpiresAt, err)
+	}
 }
 
 // complete prepares a new record whose fields were brought over one by one, some
@@ -116,6 +136,7 @@ func (p *preparer) complete(v *table.Version, now time.Time, wrong problems) err
 		}
 	}
 	wrong.sort(p.sh)
+	p.requested(v, now, &wrong)
 	p.stampNew(v, now)
 	return p.accept(v, wrong)
 }
@@ -337,11 +358,16 @@ func (p *preparer) extraFields(v *table.Version, in Fields, wrong *problems) {
 	ownExt(v).Extra = extra
 }
 
+// stampNew completes the metadata of a new record, which has its deadline if it
+// is to have one of its own.
 func (p *preparer) stampNew(v *table.Version, now time.Time) {
 	ms := nowMillis(now)
-	m := Meta{Version: 1, CreatedAt: ms, UpdatedAt: ms}
-	if p.sh.ttl > 0 {
+	m := Meta{Version: 1, CreatedAt: ms, UpdatedAt: ms, ExpiresAt: p.sh.meta(v).ExpiresAt}
+	if m.ExpiresAt == 0 && p.sh.ttl > 0 {
 		m.ExpiresAt = ms + Millis(p.sh.ttl.Milliseconds())
+	}
+	if m.ExpiresAt != 0 {
+		p.timed()
 	}
 	*p.sh.meta(v) = m
 }

@@ -39,7 +39,8 @@ func (m Millis) IsZero() bool { return m == 0 }
 func (m Millis) String() string { return m.Time().Format("2006-01-02T15:04:05.000Z07:00") }
 
 // Meta is what the store itself knows of a record. A struct that embeds it gets
-// it filled in; what the caller writes there is ignored.
+// it filled in; what the caller writes there is ignored, but for the ExpiresAt of a
+// record that is inserted.
 type Meta struct {
 	Version   Version `json:"_version"`
 	CreatedAt Millis  `json:"_createdAt"`

@@ -116,9 +116,16 @@ type Definition struct {
 	Indexes []Index // beside those of the key and of unique fields
 	Ordered bool    // iterate in the order of keys instead of insertion
 	Extra   bool    // keep fields that the schema does not have, as they came
-	// TTL is how long after its insertion a record expires; 0: never. It is
-	// deleted at most Options.TTLInterval after that.
+	// TTL is how long after its insertion a record expires that is inserted without
+	// a time of its own; 0: never. It is deleted at most Options.TTLInterval after
+	// that.
 	TTL time.Duration
+	// MaxSize bounds the records, and MaxBytes their estimated bytes, indexes
+	// included; 0: no bound. The commit that would go beyond evicts others, in the
+	// order that Evict says.
+	MaxSize  int
+	MaxBytes int64
+	Evict    Eviction
 	// Volatile keeps the bucket out of the log: it is empty when the store is opened
 	// again.
 	Volatile bool
@@ -220,6 +227,14 @@ func (d *Definition) check(bucket string, lim limits) ([]rules, []Issue) {
 	if msg := badTTL(d.TTL); msg != "" {
 		bad("", "%s", msg)
 	}
+	if d.MaxSize < 0 || d.MaxBytes < 0 {
+		bad("", "a bound of its size is negative")
+	}
+	if d.Evict > LeastRead {
+		bad("", "has no valid order of eviction")
+	} else if d.Evict != 0 && !d.bounded() {
+		bad("", "an order of eviction needs MaxSize or MaxBytes")
+	}
 	if len(d.Schema) == 0 {
 		bad("", "the schema has no fields")
 	}
@@ -256,8 +271,15 @@ func (d *Definition) check(bucket string, lim limits) ([]rules, []Issue) {
 			unique++
 		}
 	}
-	if n := len(d.Indexes) + unique; n >= maxIndexes {
-		bad("", "%d indexes are more than %d", n, maxIndexes-1)
+	most := maxIndexes - 1 // that of deadlines
+	if d.Ordered {
+		most--
+	}
+	if d.Evict == OldestUpdated {
+		most--
+	}
+	if n := len(d.Indexes) + unique; n > most {
+		bad("", "%d indexes are more than %d", n, most)
 	}
 	seen := map[string]bool{}
 	for _, ix := range d.Indexes {

@@ -74,6 +74,7 @@ const (
 	opRemove        // expect must still be the newest version
 	opExpire        // if it is due
 	opClear         // every record
+	opTrim          // nothing but what makes room
 )
 
 // request is what a caller asks of a bucket's writer: steps that happen all or
@@ -270,6 +271,7 @@ func (s *server) restart(cause any) {
 	}
 	if s.b.table.Pending() {
 		s.b.table.Recover()
+		s.b.room.settle(false)
 	}
 	for i, r := range s.group {
 		if r != nil {
@@ -353,6 +355,7 @@ func (s *server) run(rs []*request) {
 		return
 	}
 	err := s.b.store.commit(s.b, rs, s.marks)
+	s.b.room.settle(err == nil)
 	if err == nil {
 		return
 	}
@@ -386,6 +389,7 @@ func (s *server) apply(r *request) (ok bool) {
 		}
 		r.err = &Error{Op: "write", Bucket: s.b.name, Err: &PanicError{Value: p, Stack: debug.Stack()}}
 		t.Recover()
+		s.b.room.settle(false)
 	}()
 	if f := s.b.store.fault; f != nil {
 		f(r)
@@ -396,38 +400,61 @@ func (s *server) apply(r *request) (ok bool) {
 		return true
 	}
 	mark := t.Mark()
-	switch {
-	case r.inserts != nil:
-		for _, v := range r.inserts {
-			if r.err = s.b.conflict(t.Insert(v), v); r.err != nil {
-				break
-			}
-		}
-	case r.many == nil:
-		r.err = s.step(r, &r.step)
-	default:
-		for i := range r.many {
-			if r.err = s.step(r, &r.many[i]); r.err != nil {
-				break
-			}
-		}
+	if r.err = s.steps(r, nil); r.err == nil {
+		r.count = t.Mark() - mark
+		r.err = s.b.makeRoom(mark, func(gone map[*table.Version]bool) error { return s.steps(r, gone) })
+	}
+	if r.op == opTrim {
+		r.count = t.Mark() - mark
 	}
 	if r.err != nil {
 		t.Undo(mark)
+		r.count = 0
 	}
-	r.count = t.Mark() - mark
 	return true
 }
 
-func (s *server) step(r *request, st *step) error {
+// steps carries out all that a request asks for, but for the new versions that
+// are gone: of those, inserts are left out, and updates are deletes.
+func (s *server) steps(r *request, gone map[*table.Version]bool) error {
+	if r.inserts != nil {
+		for _, v := range r.inserts {
+			if gone[v] {
+				continue
+			}
+			if err := s.b.conflict(s.b.table.Insert(v), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if r.many == nil {
+		return s.step(r, &r.step, gone)
+	}
+	for i := range r.many {
+		if err := s.step(r, &r.many[i], gone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *server) step(r *request, st *step, gone map[*table.Version]bool) error {
 	t := s.b.table
 	switch st.op {
 	case opInsert:
+		if gone[st.v] {
+			return nil
+		}
 		return s.b.conflict(t.Insert(st.v), st.v)
 	case opUpdate:
 		at := t.HeadOf(st.v)
 		if at.V != st.expect {
 			return errStale
+		}
+		if gone[st.v] {
+			t.Delete(at, uint8(ByEviction))
+			return nil
 		}
 		return s.b.conflict(t.Update(at, st.v, st.touched), st.v)
 	case opDelete, opRemove:
@@ -436,14 +463,14 @@ func (s *server) step(r *request, st *step) error {
 			return errStale
 		}
 		if at.V != nil {
-			t.Delete(at)
+			t.Delete(at, uint8(ByUser))
 		}
 	case opExpire:
-		// Whatever was written since the record was found: a deadline stays, but
-		// another record may have come under the key.
+		// Whatever was written since the record was found: its deadline may have
+		// moved, or another record have come under the key.
 		if at := s.head(st); at.V != nil {
 			if m := s.b.shape.meta(at.V); m.ExpiresAt != 0 && m.ExpiresAt <= r.due {
-				t.Delete(at)
+				t.Delete(at, uint8(ByExpiry))
 			}
 		}
 	case opClear:

@@ -41,8 +41,10 @@ type shape struct {
 	refs    bool     // the body has pointers, slices, maps: a copy must be deep
 	indexes []indexPlan
 	uniques bool // some index is unique
+	asked   int  // of the indexes: those of the definition; behind them the store's own
 	ttl     time.Duration
-	expiry  int // with a ttl: the index of deadlines, the last
+	expiry  int // the index of deadlines
+	updates int // with OldestUpdated: the index of the last writes; else 0
 }
 
 // region is a part of the body.

@@ -139,7 +139,7 @@ var storeCount atomic.Int64
 //     is being called, as many at a time as Go has processors, those that do not
 //     return left out.
 //   - "callback of query NAME": one per OnChange while its callback is called.
-//   - "ttl": one, from the first bucket with a TTL on; it deletes what expired.
+//   - "ttl": one, from the first deadline on; it deletes what expired.
 //   - "log sync": one, where the log is synced in intervals.
 //   - "log compaction": one, where the log needs it.
 //   - "close", "log close": while Close waits.
@@ -172,7 +172,7 @@ type Store struct {
 	done      chan struct{} // closed when Close begins
 	closing   chan struct{} // closed when a Close ran out of time
 	cutOff    sync.Once     // closes closing
-	ticking   bool          // under defMu: the ttl goroutine runs
+	ticking   atomic.Bool   // the ttl goroutine runs
 	defined   uint64        // under defMu: buckets so far
 	snapshots atomic.Int64
 	holds     holds
@@ -300,6 +300,16 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	if issues = sh.checkDefaults(); len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
+	b, err := st.add(ctx, name, def, sh)
+	if err != nil {
+		return nil, err
+	}
+	b.catchUp(ctx)
+	return b, nil
+}
+
+// add makes a bucket of a checked definition, and fills it from the log.
+func (st *Store) add(ctx context.Context, name string, def Definition, sh *shape) (*bucket, error) {
 	if err := st.defMu.lock(ctx); err != nil {
 		return nil, &Error{Op: "define", Bucket: name, Err: err}
 	}
@@ -320,10 +330,6 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 		return nil, b.fail("define", Key{}, err)
 	}
 	st.workers.Go("bucket server "+name, b.server.serve)
-	if def.TTL > 0 && st.opt.TTLInterval > 0 && !st.ticking {
-		st.ticking = true
-		st.workers.Go("ttl", st.tick)
-	}
 	st.live.rebind(name, nil)
 	return b, nil
 }
@@ -416,7 +422,7 @@ type Stats struct {
 		Total     int
 		PerBucket map[string]int
 	}
-	Bytes struct { // estimated from a sample of the records
+	Bytes struct { // estimated: with MaxBytes from all records, else from a sample
 		Total     int64
 		PerBucket map[string]int64
 	}
@@ -463,9 +469,18 @@ type Stats struct {
 		Undefined      []string
 		Recovery       Recovery
 	}
+	// TTL is about deadlines: whether any record has one, or will; and the next of
+	// each bucket where there is one.
 	TTL struct {
 		Enabled       bool
 		CheckInterval time.Duration
+		Next          map[string]time.Time
+	}
+	// Expired and Evicted are the records that were deleted since Open because their
+	// time, or the bucket's room, was over; only where there were any.
+	Expired, Evicted struct {
+		Total     int64
+		PerBucket map[string]int64
 	}
 }
 
@@ -479,6 +494,8 @@ func (st *Store) Stats() Stats {
 	s.QueueDepth.PerBucket = map[string]int{}
 	s.Restarts = map[string]int64{}
 	s.Retained = map[string]int{}
+	s.TTL.Next = map[string]time.Time{}
+	s.Expired.PerBucket, s.Evicted.PerBucket = map[string]int64{}, map[string]int64{}
 	all := *st.buckets.Load()
 	s.Buckets.Count = len(all)
 	s.Buckets.Names = slices.Sorted(maps.Keys(all))
@@ -487,15 +504,24 @@ func (st *Store) Stats() Stats {
 		view := b.table.At(l.pin.Seq)
 		n := view.Count()
 		bytes := b.estimate(view, n)
+		next := b.nextDeadline(view)
 		b.release(l)
+		if next != 0 {
+			s.TTL.Next[name] = next.Time()
+		}
+		s.TTL.Enabled = s.TTL.Enabled || next != 0 || b.def.TTL > 0
+		if n := b.room.expired.Load(); n > 0 {
+			s.Expired.PerBucket[name] = n
+			s.Expired.Total += n
+		}
+		if n := b.room.evicted.Load(); n > 0 {
+			s.Evicted.PerBucket[name] = n
+			s.Evicted.Total += n
+		}
 		queued := max(int(b.server.queued.Load()), 0)
 		s.Records.PerBucket[name] = n
 		s.Records.Total += n
-		indexes := len(b.shape.indexes)
-		if b.shape.ttl > 0 { // that of the deadlines is the store's own
-			indexes--
-			s.TTL.Enabled = true
-		}
+		indexes := b.shape.asked
 		s.Indexes.PerBucket[name] = indexes
 		s.Indexes.Total += indexes
 		s.Bytes.PerBucket[name] = bytes
@@ -531,6 +557,9 @@ const sampleRecords = 64
 func (b *bucket) estimate(view table.View, n int) int64 {
 	if n == 0 {
 		return 0
+	}
+	if b.def.MaxBytes > 0 {
+		return b.room.bytes.Load()
 	}
 	var c table.Cursor
 	var buf [sampleRecords]*table.Version

@@ -13,10 +13,12 @@ import (
 )
 
 // Expiry is an ordinary write that the store itself issues: it brings deleted
-// events, and updates the indexes. The deadlines of a
-// bucket are an ordered index, so that a tick costs what expires, not what
-// exists. One goroutine, "ttl", serves all buckets; it starts with the first
-// that has a TTL.
+// events, updates the indexes, and is logged. The deadlines of a bucket are an
+// ordered index, so that a tick costs what expires, not what exists. One
+// goroutine, "ttl", serves all buckets; it starts with the first deadline.
+//
+// A deadline is a moment of Options.Clock. Whoever deletes a record has compared
+// the two at that time: a clock that jumps back expires nothing early.
 
 // maxTTL is the longest TTL: a hundred years.
 const maxTTL = 100 * 366 * 24 * time.Hour
@@ -63,14 +65,65 @@ func badTTL(d time.Duration) string {
 	return ""
 }
 
-// planExpiry is the index of deadlines.
-func (sh *shape) planExpiry() indexPlan {
-	plan := indexPlan{word: true}
-	plan.spec.Word = func(v *table.Version) (uint64, bool) {
-		m := sh.meta(v)
-		return keyenc.Int64(int64(m.ExpiresAt)), m.ExpiresAt != 0
+// deadline turns a time from outside into one, rounded up; 0 for none.
+func deadline(x any, now time.Time) (Millis, *valueError) {
+	t, err := toTime(x)
+	if err != nil {
+		return 0, err
 	}
-	return plan
+	return deadlineAt(t, now)
+}
+
+func deadlineAt(t, now time.Time) (Millis, *valueError) {
+	if t.IsZero() || t.Equal(time.Unix(0, 0)) {
+		return 0, nil
+	}
+	if !t.After(now) {
+		return 0, &valueError{string(CodeMin), "is not in the future"}
+	}
+	ms := t.UnixMilli()
+	if t.After(time.UnixMilli(ms)) {
+		ms++
+	}
+	if ms > maxMillis {
+		return 0, errYear()
+	}
+	return Millis(ms), nil
+}
+
+// retime prepares the version that follows old with another deadline.
+func (p *preparer) retime(old *table.Version, at Millis, now time.Time) *table.Version {
+	v := p.sh.copyOf(old)
+	p.stampNext(v, old, now)
+	p.sh.meta(v).ExpiresAt = at
+	return v
+}
+
+// touch gives a record a new deadline: at, or, if that is nil, its bucket's TTL
+// from now.
+func (b *bucket) touch(ctx context.Context, at *scope, op string, key any, when *time.Time) (*table.Version, error) {
+	if when == nil && b.def.TTL == 0 {
+		return nil, b.fail(op, b.keyOf(key), ErrNoTTL)
+	}
+	b.store.startTTL()
+	return b.update(ctx, at, op, key, func(old *table.Version) (*table.Version, error) {
+		now := b.store.clock()
+		ms := nowMillis(now) + Millis(b.def.TTL.Milliseconds())
+		if when != nil {
+			var wrong *valueError
+			if ms, wrong = deadlineAt(*when, now); wrong != nil {
+				return nil, &ValidationError{b.name, []Issue{{metaExpiresAt, Code(wrong.code), wrong.msg}}}
+			}
+		}
+		return b.prep.retime(old, ms, now), nil
+	})
+}
+
+// startTTL starts the goroutine that purges, if there is to be one.
+func (st *Store) startTTL() {
+	if st.opt.TTLInterval > 0 && !st.ticking.Load() && !st.closed.Load() && st.ticking.CompareAndSwap(false, true) {
+		st.workers.Go("ttl", st.tick)
+	}
 }
 
 // tick purges at every interval until the store closes.
@@ -99,21 +152,26 @@ func (st *Store) PurgeTTL(ctx context.Context) (int, error) {
 	}
 	total := 0
 	for _, b := range *st.buckets.Load() {
-		if b.def.TTL == 0 {
-			continue
+		n, err := b.purge(ctx)
+		total += n
+		if err != nil {
+			return total, b.fail("purge", Key{}, err)
 		}
-		for {
-			n, more, err := b.expire(ctx)
-			total += n
-			if errors.Is(err, ErrBucketNotDefined) {
-				break
-			}
-			if err != nil {
-				return total, b.fail("purge", Key{}, err)
-			}
-			if !more {
-				break
-			}
+	}
+	return total, nil
+}
+
+// purge deletes the records of a bucket that are due.
+func (b *bucket) purge(ctx context.Context) (total int, err error) {
+	for more := true; more; {
+		var n int
+		n, more, err = b.expire(ctx)
+		total += n
+		if errors.Is(err, ErrBucketNotDefined) {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
 		}
 	}
 	return total, nil
@@ -147,5 +205,32 @@ func (b *bucket) expire(ctx context.Context) (n int, more bool, err error) {
 	}
 	more = len(r.many) == expireBatch
 	n, err = b.submit(ctx, r)
+	b.room.expired.Add(int64(n))
 	return n, more, err
+}
+
+// catchUp does what a bucket that was just defined is late for: it deletes what
+// expired while it was in the log, and what a bound leaves no room for. If ctx
+// ends, the ticker goes on with the one, and the next writes with the other.
+func (b *bucket) catchUp(ctx context.Context) {
+	if b.def.TTL > 0 || b.nextDeadline(b.table.At(b.store.pins.Published())) != 0 {
+		b.store.startTTL()
+	}
+	if _, err := b.purge(ctx); err == nil {
+		_ = b.trim(ctx)
+	}
+}
+
+// nextDeadline is the first deadline that a view has; 0 if there is none.
+func (b *bucket) nextDeadline(view table.View) Millis {
+	if n, ok := view.Indexed(b.shape.expiry); ok && n == 0 {
+		return 0
+	}
+	var c table.Cursor
+	var first [1]*table.Version
+	c.Range(view, b.shape.expiry, table.Range{NoLo: true, NoHi: true}, false)
+	if c.Next(first[:], nil) == 0 {
+		return 0
+	}
+	return b.shape.meta(first[0]).ExpiresAt
 }

@@ -84,6 +84,7 @@ func (tx *Tx) commitLocked(parts []*txBucket) (err error) {
 		}
 		for _, tb := range parts {
 			tb.b.table.Recover()
+			tb.b.room.settle(false)
 		}
 		err = &Error{Op: "transaction", Err: &PanicError{Value: p, Stack: debug.Stack()}}
 	}()
@@ -111,7 +112,13 @@ func (tx *Tx) tryCommit(parts []*txBucket) error {
 		f(nil)
 	}
 	for i, tb := range parts {
-		if err := tb.apply(); err != nil {
+		err := tb.apply(nil)
+		if err == nil {
+			if err = tb.b.makeRoom(0, tb.apply); err != nil {
+				err = tb.b.fail("transaction", Key{}, err)
+			}
+		}
+		if err != nil {
 			undo(parts[:i+1])
 			return err
 		}
@@ -123,6 +130,7 @@ func (tx *Tx) tryCommit(parts []*txBucket) error {
 	tx.st.live.commit()
 	tx.close() // so that what its own snapshot saw can be cut at once
 	for _, tb := range parts {
+		tb.b.room.settle(true)
 		tb.b.table.Settle()
 	}
 	return nil
@@ -131,6 +139,7 @@ func (tx *Tx) tryCommit(parts []*txBucket) error {
 func undo(parts []*txBucket) {
 	for _, tb := range parts {
 		tb.b.table.Undo(0)
+		tb.b.room.settle(false)
 	}
 }
 
@@ -239,7 +248,10 @@ func (tb *txBucket) check() error {
 
 // apply makes the writes pending in the table. The transaction's own records
 // collide with nobody: that was checked.
-func (tb *txBucket) apply() error {
+//
+// Of the new versions in gone, which leave at once, inserts are left out, and
+// updates are deletes.
+func (tb *txBucket) apply(gone map[*table.Version]bool) error {
 	t := tb.b.table
 	for _, w := range tb.list {
 		at := table.Ref{}
@@ -247,8 +259,11 @@ func (tb *txBucket) apply() error {
 			at = tb.head(w)
 		}
 		switch {
+		case w.old != nil && gone[w.new]:
+			t.Delete(at, uint8(ByEviction))
+		case gone[w.new]:
 		case w.new == nil:
-			t.Delete(at)
+			t.Delete(at, uint8(ByUser))
 		case w.old == nil:
 			if c := t.InsertChecked(w.new); c != table.NoConflict {
 				return tb.b.fail("insert", w.key, tb.b.conflict(c, w.new))

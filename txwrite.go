@@ -224,6 +224,9 @@ func (tx *Tx) writeLocked(tb *txBucket, k Key) *txWrite {
 // put makes v the new version of a write, after the checks that the transaction
 // itself can make. Several updates are one: they raise the version by one.
 func (tx *Tx) putLocked(op string, tb *txBucket, w *txWrite, v *table.Version) error {
+	if most := tb.b.def.MaxBytes; most > 0 && tb.b.weigh(v) > most {
+		return tb.b.fail(op, w.key, ErrRecordTooLarge)
+	}
 	if err := tx.uniqueLocked(tb, w, v); err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func (h *TypedBucket[T]) prepareNext(t *T, old *table.Version) (*table.Version, 
 }
 
 // Insert adds a record and returns it complete: generated fields, defaults and
-// metadata included. Errors: *ValidationError; *UniqueError if the key or a
+// metadata included. An ExpiresAt in its Meta is the record's own deadline. Errors: *ValidationError; *UniqueError if the key or a
 // unique value exists already.
 func (h *TypedBucket[T]) Insert(ctx context.Context, t T) (T, error) {
 	var none T
@@ -201,12 +201,7 @@ func contain[T any](fn func(*T) error, t *T) (err error) {
 
 // Patch merges fields into the record with the given key, as [Bucket.Update].
 func (h *TypedBucket[T]) Patch(ctx context.Context, key any, fields Fields) (T, error) {
-	r, err := h.Dynamic().Update(ctx, key, fields)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return h.c.value(r.v), nil
+	return h.take(h.Dynamic().Update(ctx, key, fields))
 }
 
 // Upsert inserts the record, or, if its key exists, replaces that one's fields;
@@ -229,6 +224,28 @@ func (h *TypedBucket[T]) Upsert(ctx context.Context, t T) (T, error) {
 // commit, and returns their number.
 func (h *TypedBucket[T]) UpdateMany(ctx context.Context, fields Fields, filters ...Filter) (int, error) {
 	return h.Dynamic().UpdateMany(ctx, fields, filters...)
+}
+
+// Touch gives the record with the given key a new deadline: the bucket's TTL from
+// now. It is an update that changes no field. Errors: ErrNotFound, ErrNoTTL.
+func (h *TypedBucket[T]) Touch(ctx context.Context, key any) (T, error) {
+	return h.take(h.Dynamic().Touch(ctx, key))
+}
+
+// ExpireAt gives the record with the given key a deadline of its own, rounded up
+// to 1 ms; the zero time takes it away. It is an update that changes no field.
+// Errors: ErrNotFound; *ValidationError for a time that has passed.
+func (h *TypedBucket[T]) ExpireAt(ctx context.Context, key any, t time.Time) (T, error) {
+	return h.take(h.Dynamic().ExpireAt(ctx, key, t))
+}
+
+// take turns what the dynamic handle has written into a T.
+func (h *TypedBucket[T]) take(r Record, err error) (T, error) {
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return h.c.value(r.v), nil
 }
 
 // Delete removes the record with the given key. Nothing there is no error.

@@ -193,7 +193,7 @@ func BenchmarkDelete1(b *testing.B) {
 				runtime.GC()
 				b.StartTimer()
 			}
-			s.t.Delete(s.t.HeadText(ids[k]))
+			s.t.Delete(s.t.HeadText(ids[k]), 0)
 			s.commit()
 			k++
 		}

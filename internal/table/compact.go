@@ -92,7 +92,7 @@ func (t *Table) Recover() {
 			}
 			if v != head {
 				if v != nil {
-					v.bits.Store(v.bits.Load() | movedAll)
+					v.bits.Or(movedAll)
 					c.cells[j].Store(v)
 				} else {
 					r.rows.free((dir.base+uint32(i))<<chunkBits + uint32(j))

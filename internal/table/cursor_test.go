@@ -213,7 +213,7 @@ func TestSettledChunks(t *testing.T) {
 			s.t.Undo(0)
 		case 1: // a record goes and comes back, as another row
 			old := of(a.V).copy()
-			s.t.Delete(a)
+			s.t.Delete(a, 0)
 			require.Equal(t, NoConflict, s.t.Insert(&old.Version))
 			s.commit()
 		default:

@@ -41,6 +41,10 @@ type index interface {
 	// unlink takes the row from v's key, which was at the given place, unless a
 	// version in its chain has the key.
 	unlink(d *rowDir, v *Version, row uint32, at place)
+	// lower says that v is live again, and least finds the first live record: see
+	// evict.go.
+	lower(v *Version, row uint32)
+	least(d *rowDir, skip func(Ref) bool) Ref
 	// load enters a row of a table that nobody reads yet, for all its versions.
 	load(head *Version, row uint32)
 	// recount sets the counters after load.
@@ -68,6 +72,7 @@ type keyIndex[K cmp.Ordered] struct {
 	keep       func(K) K // a copy that may stay in the tree
 	buf, other [128]byte // writer's scratch
 	hint       *leaf[K]  // writer: where taken looked for the key that link comes with next
+	floor      floor[K]  // writer
 }
 
 func newIndex(spec IndexSpec, pos int) index {
@@ -134,6 +139,7 @@ func (x *keyIndex[K]) link(t *Table, d *rowDir, v *Version, row uint32) {
 		return
 	}
 	t.addLive(x.pos, 1)
+	x.lowerTo(k, row)
 	l, slot, added := x.put(k, row)
 	if added {
 		return

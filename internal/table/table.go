@@ -83,6 +83,7 @@ type Table struct {
 	places  []place  // of superseded keys, so that cutting needs no second search
 	pinned  []uint64 // scratch
 	waits   []waitList
+	hand    uint64 // ordinal at which LeastRead goes on
 }
 
 // liveCount is how many live records are in an index.
@@ -98,6 +99,7 @@ type root struct {
 	indexes []index
 	ords    []uint64 // ordinals of the rows that the table was rebuilt with
 	shift   uint64   // what makes ordinals of the others' numbers
+	front   uint32   // writer: no row before it has a live head
 }
 
 // ordinal is the place of a row in the order of insertion, for ever.
@@ -128,6 +130,7 @@ func (r *root) rowAfter(ord uint64) (row uint32, ok bool) {
 // Change is one pending or just published change of a row.
 type Change struct {
 	row     uint32
+	Why     uint8    // of a delete: what the caller said
 	Old     *Version // nil: the record is new
 	New     *Version // a tombstone: the record is gone
 	touched uint64   // indexes whose key differs between Old and New
@@ -387,7 +390,7 @@ func (t *Table) UpdateChecked(at Ref, v *Version, touched uint64) {
 	r := t.root.Load()
 	dir := r.rows.dir.Load()
 	v.prev.Store(at.V)
-	v.bits.Store(at.V.bits.Load()&movedAll | movedBits(touched))
+	v.bits.Store(at.V.bits.Load()&movedAll | movedBits(touched) | flagRead)
 	r.rows.set(at.row, v)
 	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: touched, places: len(t.places)})
 	if touched != 0 {
@@ -400,8 +403,9 @@ func (t *Table) UpdateChecked(at Ref, v *Version, touched uint64) {
 	}
 }
 
-// Delete puts a tombstone, pending, before the version at.
-func (t *Table) Delete(at Ref) {
+// Delete puts a tombstone, pending, before the version at; why is the caller's
+// own, for Change.
+func (t *Table) Delete(at Ref, why uint8) {
 	r := t.root.Load()
 	d := &tombstone{}
 	if t.cfg.Key.Text {
@@ -413,7 +417,7 @@ func (t *Table) Delete(at Ref) {
 	v.prev.Store(at.V)
 	v.bits.Store(flagDead | movedAll)
 	r.rows.set(at.row, v)
-	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, touched: 1<<len(r.indexes) - 1, places: len(t.places)})
+	t.changes = append(t.changes, Change{row: at.row, Old: at.V, New: v, Why: why, touched: 1<<len(r.indexes) - 1, places: len(t.places)})
 	t.delta--
 	for _, x := range r.indexes {
 		t.places = append(t.places, x.count(t, at.V, -1))
@@ -459,6 +463,7 @@ func (t *Table) Undo(mark int) {
 			}
 			if c.Old != nil {
 				x.count(t, c.Old, 1)
+				x.lower(c.Old, c.row)
 			}
 		}
 		if c.New.dead() {
@@ -469,8 +474,9 @@ func (t *Table) Undo(mark int) {
 		if c.Old != nil {
 			// A reader may have come through an entry of c.New: the version that
 			// comes back must be compared from now on.
-			c.Old.bits.Store(c.Old.bits.Load() | movedBits(c.touched))
+			c.Old.bits.Or(movedBits(c.touched))
 			r.rows.restore(c.row, c.Old)
+			r.front = min(r.front, c.row)
 		} else {
 			r.keys.remove(t.sumOf(c.New), c.row)
 			r.rows.free(c.row)
@@ -539,7 +545,7 @@ func (t *Table) Clear() {
 	for i, c := range dir.chunks {
 		for j := 0; c != nil && j < chunkRows; j++ {
 			if v := c.cells[j].Load(); v != nil && !v.dead() {
-				t.Delete(Ref{v, (dir.base+uint32(i))<<chunkBits + uint32(j)})
+				t.Delete(Ref{v, (dir.base+uint32(i))<<chunkBits + uint32(j)}, 0)
 			}
 		}
 	}

@@ -252,7 +252,7 @@ func apply(t *testing.T, s *store, m *model, rnd *rand.Rand, keys int) {
 				next.put(p)
 			}
 		case exists:
-			s.t.Delete(at)
+			s.t.Delete(at, 0)
 			next.del(id)
 		}
 	}
@@ -280,7 +280,7 @@ func TestModel(t *testing.T) {
 			if rnd.IntN(20) == 0 {
 				for id := range m.recs { // most of it goes: chunks, renumbering
 					if rnd.IntN(4) > 0 {
-						s.t.Delete(s.t.HeadText(id))
+						s.t.Delete(s.t.HeadText(id), 0)
 						m.del(id)
 					}
 				}
@@ -399,7 +399,7 @@ func TestReadersBesideWriter(t *testing.T) {
 		}
 		mark := s.t.Mark()
 		if rnd.IntN(5) == 0 {
-			s.t.Delete(ra)
+			s.t.Delete(ra, 0)
 			require.Equal(t, NoConflict, s.t.Insert(&na.Version))
 		} else {
 			require.Equal(t, NoConflict, s.t.Update(ra, &na.Version, touched(of(ra.V), na)))

@@ -11,7 +11,7 @@ import (
 //
 // A version is immutable once it is linked into a row, but for the sequence
 // (0 while the commit is pending, then stamped once), the link to the version
-// before it, and the moved bits.
+// before it, and the bits.
 type Version struct {
 	seq  atomic.Uint64           // 0: pending
 	prev atomic.Pointer[Version] // the version before, while somebody may see it
@@ -23,6 +23,7 @@ type Version struct {
 	// bits: the low 16 are the moved bits, one per index (indexes from 15 on
 	// share the last): set when some version of this row carried another value
 	// in that index, so that a reader who came through the index must compare.
+	// Readers set flagRead, so that a version in sight changes by Or and And only.
 	bits atomic.Uint32
 }
 

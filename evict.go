@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/noex-go/store/internal/table"
+)
+
+// A bucket with MaxSize or MaxBytes makes room in the commit that overflows it:
+// after the commit's own changes are pending, records leave until the bucket is
+// within its bounds, each as a deletion in the same commit. So no reader sees the
+// bucket above a bound, and the log, the indexes, live queries and transactions
+// see an ordinary delete.
+//
+// Finding the next one to go is O(1) for OldestCreated (the rows are in that
+// order) and amortized for LeastRead, O(log n) for OldestUpdated (an index).
+// Bytes are counted by the writer as it applies changes: a look at each record
+// that comes, and that goes.
+
+// Eviction is which record leaves a bucket that is full.
+type Eviction uint8
+
+// The orders of eviction. What the commit itself inserted goes last.
+const (
+	// OldestCreated evicts in the order of insertion. Exact.
+	OldestCreated Eviction = iota
+	// OldestUpdated evicts the record that was not written for the longest time.
+	// Exact to the millisecond of UpdatedAt; within one, in the order of insertion.
+	OldestUpdated
+	// LeastRead spares what was read or updated of late: of the records that
+	// nobody got since eviction last came by, the one inserted first goes.
+	// Reading is Get, and every query that brings records; counting and
+	// aggregates are not. It approximates the least recently read with one bit a
+	// record, by the algorithm SIEVE. Restarts forget the bits.
+	LeastRead
+)
+
+var evictionNames = [...]string{"oldest created", "oldest updated", "least read"}
+
+func (e Eviction) String() string {
+	if int(e) < len(evictionNames) {
+		return evictionNames[e]
+	}
+	return fmt.Sprintf("Eviction(%d)", uint8(e))
+}
+
+// evictBatch bounds the records that one commit evicts beyond as many as it
+// inserts, where a bound came down below what was there.
+const evictBatch = 1000
+
+// room is how much of its bounds a bucket takes.
+type room struct {
+	bytes   atomic.Int64 // estimated, of the published records; only with MaxBytes
+	evicted atomic.Int64
+	expired atomic.Int64
+
+	// Of the pending commits; the writer's.
+	added   int64
+	leaving int
+}
+
+// settle ends the pending commits, which are published or taken back.
+func (m *room) settle(published bool) {
+	if published && (m.added != 0 || m.leaving != 0) {
+		m.bytes.Add(m.added)
+		m.evicted.Add(int64(m.leaving))
+	}
+	m.added, m.leaving = 0, 0
+}
+
+func (d *Definition) bounded() bool { return d.MaxSize > 0 || d.MaxBytes > 0 }
+
+// weigh estimates the bytes of a record, indexes included, as Stats does.
+func (b *bucket) weigh(v *table.Version) int64 {
+	return int64(b.sizeOf(v) + 16 + 24*len(b.shape.indexes))
+}
+
+// eviction makes room for one commit.
+type eviction struct {
+	b     *bucket
+	mark  int   // where its pending changes begin
+	added int64 // bytes, so far
+	own   map[*table.Version]bool
+	last  bool // nothing else is left: what the commit inserted goes
+
+	victims []*table.Version        // of others
+	gone    map[*table.Version]bool // new versions of the commit itself
+}
+
+// makeRoom brings the bucket within its bounds, as the writer: the pending
+// changes from mark on are one commit. again applies them once more, without the
+// versions in gone, where some of those have to leave at once: what a commit does
+// to a record is one change.
+func (b *bucket) makeRoom(mark int, again func(gone map[*table.Version]bool) error) error {
+	if !b.def.bounded() {
+		return nil
+	}
+	t := b.table
+	e := eviction{b: b, mark: mark}
+	inserts := 0
+	for _, c := range t.Since(mark) {
+		if c.Old == nil {
+			inserts++
+		}
+		if b.def.MaxBytes == 0 {
+			continue
+		}
+		if c.Old != nil {
+			e.added -= b.weigh(c.Old)
+		}
+		if !c.Deleted() {
+			n := b.weigh(c.New)
+			if n > b.def.MaxBytes {
+				return ErrRecordTooLarge
+			}
+			e.added += n
+		}
+	}
+	for budget := inserts + evictBatch; budget > 0 && e.over(); budget-- {
+		if !e.next() {
+			break
+		}
+	}
+	if len(e.gone) > 0 {
+		t.Undo(mark)
+		if err := again(e.gone); err != nil {
+			return err
+		}
+		for _, v := range e.victims {
+			t.Delete(t.HeadOf(v), uint8(ByEviction))
+		}
+	}
+	b.room.added += e.added
+	b.room.leaving += len(e.victims) + len(e.gone)
+	return nil
+}
+
+// over reports whether the bucket is above a bound.
+func (e *eviction) over() bool {
+	b := e.b
+	if b.def.MaxSize > 0 && b.table.Live()-len(e.gone) > b.def.MaxSize {
+		return true
+	}
+	return b.def.MaxBytes > 0 && b.room.bytes.Load()+b.room.added+e.added > b.def.MaxBytes
+}
+
+// next takes the next record out; false if there is none.
+func (e *eviction) next() bool {
+	t := e.b.table
+	at := e.find()
+	if at.V == nil && !e.last {
+		e.last = true
+		at = e.find()
+	}
+	if at.V == nil {
+		return false
+	}
+	if e.b.def.MaxBytes > 0 {
+		e.added -= e.b.weigh(at.V)
+	}
+	if _, own := e.ownChange(at.V); own {
+		if e.gone == nil {
+			e.gone = map[*table.Version]bool{}
+		}
+		e.gone[at.V] = true
+		return true
+	}
+	t.Delete(at, uint8(ByEviction))
+	e.victims = append(e.victims, at.V)
+	return true
+}
+
+func (e *eviction) find() table.Ref {
+	t := e.b.table
+	switch e.b.def.Evict {
+	case OldestUpdated:
+		return t.Least(e.b.shape.updates, e.skip)
+	case LeastRead:
+		return t.LeastRead(e.skip)
+	}
+	return t.Oldest(e.skip)
+}
+
+// skip passes over what the commit inserted, as long as there is anything else,
+// and over what goes already.
+func (e *eviction) skip(at table.Ref) bool {
+	inserted, own := e.ownChange(at.V)
+	return own && (inserted && !e.last || e.gone[at.V])
+}
+
+// ownChange reports whether the commit itself has written a version, and whether
+// it inserted it.
+func (e *eviction) ownChange(v *table.Version) (inserted, own bool) {
+	if v.Seq() != 0 {
+		return false, false
+	}
+	if e.own == nil {
+		e.own = map[*table.Version]bool{}
+		for _, c := range e.b.table.Since(e.mark) {
+			e.own[c.New] = c.Old == nil
+		}
+	}
+	inserted, own = e.own[v]
+	return inserted, own
+}
+
+// trim brings a bucket within its bounds where a bound has come down below what
+// is there, a batch in each commit.
+func (b *bucket) trim(ctx context.Context) error {
+	for b.def.bounded() {
+		r := b.server.newRequest()
+		r.op = opTrim
+		n, err := b.submit(ctx, r)
+		if n == 0 || err != nil {
+			if errors.Is(err, ErrBucketNotDefined) {
+				err = nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// read notes that records were handed out.
+func (b *bucket) read(batch []*table.Version) {
+	if b.def.Evict != LeastRead {
+		return
+	}
+	for _, v := range batch {
+		v.MarkRead()
+	}
+}
