@@ -23,6 +23,7 @@ type bucket struct {
 	table   *table.Table
 	server  *server
 	prep    preparer
+	marks   bool // it notes which records are read
 	dropped atomic.Bool
 	ending  atomic.Bool // about to be dropped: it takes no more writes
 	log     bucketLog
@@ -35,7 +36,7 @@ type bucket struct {
 var errStale = errors.New("the record changed meanwhile")
 
 func newBucket(st *Store, id uint32, name string, def Definition, sh *shape) *bucket {
-	b := &bucket{id: id, name: name, store: st, def: def, shape: sh}
+	b := &bucket{id: id, name: name, store: st, def: def, shape: sh, marks: def.Evict == LeastRead}
 	specs := make([]table.IndexSpec, len(sh.indexes))
 	for i := range sh.indexes {
 		specs[i] = sh.indexes[i].spec
@@ -172,6 +173,9 @@ func (h *Bucket) records(vs []*table.Version) []Record {
 // Get returns the record with the given key: a string, an integer or a [Key].
 func (h *Bucket) Get(key any) (Record, bool) {
 	v := h.b.get(h.at, key)
+	if v != nil && h.b.marks {
+		v.MarkRead()
+	}
 	return h.record(v), v != nil
 }
 

@@ -224,11 +224,8 @@ func (b *bucket) trim(ctx context.Context) error {
 	return nil
 }
 
-// read notes that records were handed out.
-func (b *bucket) read(batch []*table.Version) {
-	if b.def.Evict != LeastRead {
-		return
-	}
+// markRead notes that records were handed out.
+func markRead(batch []*table.Version) {
 	for _, v := range batch {
 		v.MarkRead()
 	}

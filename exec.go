@@ -44,7 +44,8 @@ type exec struct {
 	dep       *dependency
 	unordered bool
 
-	touched int // records looked at
+	marks   bool // the bucket is to know which records were read
+	touched int  // records looked at
 	buf     [batchRows]*table.Version
 	nums    [batchRows]uint32
 }
@@ -118,6 +119,9 @@ func (x *exec) next() []*table.Version {
 			}
 		}
 		if len(batch) > 0 {
+			if x.marks {
+				markRead(batch)
+			}
 			return batch
 		}
 	}
@@ -136,6 +140,9 @@ func (x *exec) into(buf []*table.Version) int {
 	}
 	n := x.matching(buf, nil)
 	clear(buf[n:]) // what was tried there and not taken
+	if x.marks {
+		markRead(buf[:n])
+	}
 	if x.left >= 0 {
 		if x.left -= n; x.left == 0 {
 			x.stop(buf[n-1])

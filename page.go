@@ -60,6 +60,7 @@ func page[R any](p *plan, dec *decoder[R], rd reading, after *position, limit in
 	}
 	x := exec{p: p, rd: rd, view: rd.view, after: after}
 	x.begin(false, 0, want)
+	x.marks = p.b.marks
 	out := Page[R]{Records: make([]R, 0, min(limit, batchRows))}
 	var last *table.Version
 	for batch := x.next(); len(batch) > 0; batch = x.next() {

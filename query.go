@@ -285,7 +285,7 @@ func (q *Query[R]) All() ([]R, error) {
 	var x exec
 	x.of(rd.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.limit)
-	x.selects(q.sel)
+	x.shows(q.sel)
 	return collect(&x, q.shown, q.hint(&x)), nil
 }
 
@@ -335,7 +335,7 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 		var x exec
 		x.of(rd.plan, rd)
 		x.begin(false, q.spec.offset, q.spec.limit)
-		x.selects(q.sel)
+		x.shows(q.sel)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
 			views := q.shown.look(batch)
@@ -372,7 +372,7 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 	var x exec
 	x.of(rd.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.limit)
-	x.selects(q.sel)
+	x.shows(q.sel)
 	x.early()
 	r := new(R)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -423,7 +423,7 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 	var x exec
 	x.of(rd.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.one())
-	x.selects(q.sel)
+	x.shows(q.sel)
 	for _, v := range x.next() {
 		return q.shown.make(v), true, nil
 	}
@@ -440,6 +440,7 @@ func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
 	var x exec
 	x.of(rd.plan, rd)
 	x.begin(false, 0, 1)
+	x.shows(nil)
 	for _, v := range x.next() {
 		return v, nil
 	}
@@ -573,6 +574,7 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	defer rd.end()
 	x := exec{p: rd.plan, rd: rd, view: rd.view, reversed: last && !q.b.def.Ordered}
 	x.begin(false, 0, n)
+	x.shows(nil)
 	count, ok := rd.view.Counted()
 	if !ok {
 		count = batchRows

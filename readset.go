@@ -179,8 +179,10 @@ func (s *readSet) narrow(change func()) {
 	}
 }
 
-// selects narrows an answer to the fields of the query's Select.
-func (x *exec) selects(sel *selection) {
+// shows says that the answer brings records to the caller, with the fields of the
+// query's Select, if it has one.
+func (x *exec) shows(sel *selection) {
+	x.marks = x.p.b.marks
 	if x.dep == nil || sel == nil || len(sel.extra) > 0 || len(sel.meta) > 0 {
 		return
 	}

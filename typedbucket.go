@@ -104,6 +104,9 @@ func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
 	if v == nil {
 		return t, false
 	}
+	if h.b.marks {
+		v.MarkRead()
+	}
 	if h.c.plain() {
 		return *(*T)(at(v, h.b.shape.bodyOff)), true
 	}
