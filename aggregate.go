@@ -54,7 +54,7 @@ func (q *Query[R]) Avg(field string) (float64, error) {
 }
 
 func (q *Query[R]) sum(at *scope, field string) (sum exactsum.Sum, n int, err error) {
-	rd, err := q.start(at)
+	q, rd, err := q.start(at)
 	if err != nil {
 		return sum, 0, err
 	}
@@ -150,7 +150,7 @@ func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
 
 // extremeAt returns nil where no record has the field.
 func (q *Query[R]) extremeAt(at *scope, field string, greatest bool) (any, bool, error) {
-	rd, err := q.start(at)
+	q, rd, err := q.start(at)
 	if err != nil {
 		return nil, false, err
 	}
@@ -283,7 +283,7 @@ func (q *Query[R]) CountDistinct(field string) (int, error) {
 }
 
 func (q *Query[R]) countDistinct(at *scope, field string) (int, error) {
-	rd, err := q.start(at)
+	q, rd, err := q.start(at)
 	if err != nil {
 		return 0, err
 	}

@@ -13,7 +13,13 @@ import (
 
 // bucket is what a name stands for: the shape of its records, their table, and
 // the server that writes it. Handles, dynamic and typed, share it.
+//
+// AlterBucket puts another bucket in its place: see home.
 type bucket struct {
+	home    *home
+	since   uint64                 // the sequence from which on it is the one
+	before  atomic.Pointer[bucket] // whose place it took, while a snapshot may show that
+	codecs  sync.Map               // of *codec[T], by the type T, where T is not what it was defined by
 	id      uint32 // of the name, for topics
 	serial  uint64 // of this very bucket: the order in which transactions lock
 	name    string
@@ -37,6 +43,7 @@ var errStale = errors.New("the record changed meanwhile")
 
 func newBucket(st *Store, id uint32, name string, def Definition, sh *shape) *bucket {
 	b := &bucket{id: id, name: name, store: st, def: def, shape: sh, marks: def.Evict == LeastRead}
+	sh.of = b
 	specs := make([]table.IndexSpec, len(sh.indexes))
 	for i := range sh.indexes {
 		specs[i] = sh.indexes[i].spec
@@ -55,6 +62,9 @@ func (sh *shape) textKey() bool { return sh.keyText }
 
 // gone is the error of a bucket that takes no more requests.
 func (b *bucket) gone() error {
+	if b.home.now.Load() != b {
+		return errMoved
+	}
 	if log := b.store.log; log != nil && log.failure() != nil {
 		return log.failure()
 	}
@@ -151,16 +161,18 @@ func (b *bucket) byKey(view table.View, text string, word int64) (v *table.Versi
 // concurrent use. Reads never wait for a writer; each sees one
 // committed state.
 type Bucket struct {
-	b  *bucket
-	at *scope // nil: the newest state
+	home *home
+	at   *scope // nil: the newest state
 }
 
+func (h *Bucket) use() *bucket { return h.home.of(h.at) }
+
 // Name returns the bucket's name.
-func (h *Bucket) Name() string { return h.b.name }
+func (h *Bucket) Name() string { return h.use().name }
 
 // In binds the handle to a snapshot, whose state it reads, refusing writes; or to
 // a transaction, in which it reads and writes.
-func (h *Bucket) In(r Reader) *Bucket { return &Bucket{h.b, r.bound()} }
+func (h *Bucket) In(r Reader) *Bucket { return &Bucket{h.home, r.bound()} }
 
 func (h *Bucket) record(v *table.Version) Record { return Record{v} }
 
@@ -172,11 +184,21 @@ func (h *Bucket) records(vs []*table.Version) []Record {
 
 // Get returns the record with the given key: a string, an integer or a [Key].
 func (h *Bucket) Get(key any) (Record, bool) {
-	v := h.b.get(h.at, key)
-	if v != nil && h.b.marks {
+	b := h.use()
+	v := b.get(h.at, key)
+	if v != nil && b.marks {
 		v.MarkRead()
 	}
 	return h.record(v), v != nil
+}
+
+// write has one version written to the bucket, as it is now.
+func (h *Bucket) write(op string, fn func(b *bucket) (*table.Version, error)) (Record, error) {
+	v, err := writeTo(h.home, h.at, op, fn)
+	if err != nil {
+		return Record{}, err
+	}
+	return h.record(v), nil
 }
 
 // Insert adds a record and returns it complete: generated fields, defaults and
@@ -184,51 +206,41 @@ func (h *Bucket) Get(key any) (Record, bool) {
 // or what else a Date takes. Errors: *ValidationError; *UniqueError if the key or a
 // unique value exists already.
 func (h *Bucket) Insert(ctx context.Context, fields Fields) (Record, error) {
-	if err := h.b.writable("insert", h.at); err != nil {
-		return Record{}, err
-	}
-	v, err := h.b.prep.insertFields(fields, h.b.store.clock())
-	if err == nil {
-		err = h.b.insert(ctx, h.at, v)
-	}
-	if err != nil {
-		return Record{}, err
-	}
-	return h.record(v), nil
+	return h.write("insert", func(b *bucket) (*table.Version, error) {
+		v, err := b.prep.insertFields(fields, b.store.clock())
+		if err == nil {
+			err = b.insert(ctx, h.at, v)
+		}
+		return v, err
+	})
 }
 
 // InsertMany adds all records in one commit, or none. The issues of a
 // *ValidationError name the record by its position: "[2].email".
 func (h *Bucket) InsertMany(ctx context.Context, records []Fields) ([]Record, error) {
-	if err := h.b.writable("insert", h.at); err != nil {
-		return nil, err
-	}
-	vs, err := h.b.prepareMany(len(records), func(i int, now time.Time) (*table.Version, error) {
-		return h.b.prep.insertFields(records[i], now)
+	return writeTo(h.home, h.at, "insert", func(b *bucket) ([]Record, error) {
+		vs, err := b.prepareMany(len(records), func(i int, now time.Time) (*table.Version, error) {
+			return b.prep.insertFields(records[i], now)
+		})
+		if err == nil {
+			err = b.insertMany(ctx, h.at, vs)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return h.records(vs), nil
 	})
-	if err == nil {
-		err = h.b.insertMany(ctx, h.at, vs)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return h.records(vs), nil
 }
 
 // Update merges fields into the record with the given key; nil makes a field
 // absent. The key, generated fields and metadata in the input are ignored.
 // Errors: ErrNotFound, *ValidationError, *UniqueError.
 func (h *Bucket) Update(ctx context.Context, key any, fields Fields) (Record, error) {
-	if err := h.b.writable("update", h.at); err != nil {
-		return Record{}, err
-	}
-	v, err := h.b.update(ctx, h.at, "update", key, func(old *table.Version) (*table.Version, error) {
-		return h.b.prep.merge(old, fields, h.b.store.clock())
+	return h.write("update", func(b *bucket) (*table.Version, error) {
+		return b.update(ctx, h.at, "update", key, func(old *table.Version) (*table.Version, error) {
+			return b.prep.merge(old, fields, b.store.clock())
+		})
 	})
-	if err != nil {
-		return Record{}, err
-	}
-	return h.record(v), nil
 }
 
 // Patch is Update, under the name that it has in a typed bucket.
@@ -238,83 +250,61 @@ func (h *Bucket) Patch(ctx context.Context, key any, fields Fields) (Record, err
 
 // Upsert inserts the record, or, if its key exists, merges fields into that one.
 func (h *Bucket) Upsert(ctx context.Context, fields Fields) (Record, error) {
-	if err := h.b.writable("upsert", h.at); err != nil {
-		return Record{}, err
-	}
-	// In the form that an insert gives it; if it has none, the insert says why.
-	key, _ := h.b.shape.lim.convert(h.b.shape.slots[h.b.shape.key].typ, fields[h.b.def.Key])
-	v, err := h.b.upsert(ctx, h.at, key,
-		func() (*table.Version, error) { return h.b.prep.insertFields(fields, h.b.store.clock()) },
-		func(old *table.Version) (*table.Version, error) {
-			return h.b.prep.merge(old, fields, h.b.store.clock())
-		})
-	if err != nil {
-		return Record{}, err
-	}
-	return h.record(v), nil
+	return h.write("upsert", func(b *bucket) (*table.Version, error) {
+		// In the form that an insert gives it; if it has none, the insert says why.
+		key, _ := b.shape.lim.convert(b.shape.slots[b.shape.key].typ, fields[b.def.Key])
+		return b.upsert(ctx, h.at, key,
+			func() (*table.Version, error) { return b.prep.insertFields(fields, b.store.clock()) },
+			func(old *table.Version) (*table.Version, error) {
+				return b.prep.merge(old, fields, b.store.clock())
+			})
+	})
 }
 
 // UpdateMany merges fields into every record that matches all filters, in one
 // commit, and returns their number.
 func (h *Bucket) UpdateMany(ctx context.Context, fields Fields, filters ...Filter) (int, error) {
-	if err := h.b.writable("update", h.at); err != nil {
-		return 0, err
-	}
-	return h.b.updateMany(ctx, h.at, fields, filters)
+	return writeTo(h.home, h.at, "update", func(b *bucket) (int, error) {
+		return b.updateMany(ctx, h.at, fields, filters)
+	})
 }
 
 // Touch gives the record with the given key a new deadline: the bucket's TTL from
 // now. It is an update that changes no field. Errors: ErrNotFound, ErrNoTTL.
 func (h *Bucket) Touch(ctx context.Context, key any) (Record, error) {
-	return h.touch(ctx, "touch", key, nil)
+	return h.write("touch", func(b *bucket) (*table.Version, error) { return b.touch(ctx, h.at, "touch", key, nil) })
 }
 
 // ExpireAt gives the record with the given key a deadline of its own, rounded up
 // to 1 ms; the zero time takes it away. It is an update that changes no field.
 // Errors: ErrNotFound; *ValidationError for a time that has passed.
 func (h *Bucket) ExpireAt(ctx context.Context, key any, t time.Time) (Record, error) {
-	return h.touch(ctx, "expire", key, &t)
-}
-
-func (h *Bucket) touch(ctx context.Context, op string, key any, t *time.Time) (Record, error) {
-	if err := h.b.writable(op, h.at); err != nil {
-		return Record{}, err
-	}
-	v, err := h.b.touch(ctx, h.at, op, key, t)
-	if err != nil {
-		return Record{}, err
-	}
-	return h.record(v), nil
+	return h.write("expire", func(b *bucket) (*table.Version, error) { return b.touch(ctx, h.at, "expire", key, &t) })
 }
 
 // Delete removes the record with the given key. Nothing there is no error.
 func (h *Bucket) Delete(ctx context.Context, key any) error {
-	if err := h.b.writable("delete", h.at); err != nil {
-		return err
-	}
-	return h.b.delete(ctx, h.at, key)
+	_, err := writeTo(h.home, h.at, "delete", func(b *bucket) (struct{}, error) {
+		return struct{}{}, b.delete(ctx, h.at, key)
+	})
+	return err
 }
 
 // DeleteMany removes every record that matches all filters, in one commit, and
 // returns their number.
 func (h *Bucket) DeleteMany(ctx context.Context, filters ...Filter) (int, error) {
-	if err := h.b.writable("delete", h.at); err != nil {
-		return 0, err
-	}
-	return h.b.deleteMany(ctx, h.at, filters)
+	return writeTo(h.home, h.at, "delete", func(b *bucket) (int, error) { return b.deleteMany(ctx, h.at, filters) })
 }
 
 // Clear removes every record in one commit.
 func (h *Bucket) Clear(ctx context.Context) error {
-	if err := h.b.writable("clear", h.at); err != nil {
-		return err
-	}
-	return h.b.clear(ctx, h.at)
+	_, err := writeTo(h.home, h.at, "clear", func(b *bucket) (struct{}, error) { return struct{}{}, b.clear(ctx, h.at) })
+	return err
 }
 
 // Where returns a query for the records that match all filters.
 func (h *Bucket) Where(filters ...Filter) *Query[Record] {
-	return newQuery(h.b, h.at, &recordDecoder, filters)
+	return newQuery(h.use(), h.at, &recordDecoder, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys
@@ -324,7 +314,7 @@ func (h *Bucket) All() iter.Seq[Record] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
 func (h *Bucket) FindOne(filters ...Filter) (Record, bool, error) {
-	v, err := h.b.findOne(h.at, filters)
+	v, err := h.use().findOne(h.at, filters)
 	if v == nil {
 		return Record{}, false, err
 	}
@@ -332,7 +322,7 @@ func (h *Bucket) FindOne(filters ...Filter) (Record, bool, error) {
 }
 
 // Count returns the number of records that match all filters.
-func (h *Bucket) Count(filters ...Filter) (int, error) { return h.b.count(h.at, filters) }
+func (h *Bucket) Count(filters ...Filter) (int, error) { return h.use().count(h.at, filters) }
 
 // First returns the first n records of the bucket's order.
 func (h *Bucket) First(n int) ([]Record, error) { return h.Where().some(n, false) }

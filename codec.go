@@ -23,7 +23,20 @@ type codec[T any] struct {
 // ready completes a codec that stays where it is.
 func (c *codec[T]) ready() *codec[T] {
 	c.dec = decoder[T]{make: c.value, plain: c.plain(), off: c.sh.bodyOff, project: c.project}
+	c.dec.over = func(b *bucket) *decoder[T] { return &codecOf[T](b).dec }
 	return c
+}
+
+// codecOf is how a bucket that took the place of another holds a T that the other
+// could hold.
+func codecOf[T any](b *bucket) *codec[T] {
+	t := reflect.TypeFor[T]()
+	if c, ok := b.codecs.Load(t); ok {
+		return c.(*codec[T])
+	}
+	c, _ := newCodec[T](b.shape, &b.def)
+	known, _ := b.codecs.LoadOrStore(t, c.ready())
+	return known.(*codec[T])
 }
 
 // move is one field of a struct beside the bucket's field of the same name.

@@ -36,7 +36,7 @@ type Explanation struct {
 // Explain answers the query as All does and says how. The text of the result is
 // for people; its form may change.
 func (q *Query[R]) Explain() (Explanation, error) {
-	rd, err := q.start(q.at)
+	q, rd, err := q.start(q.at)
 	if err != nil {
 		return Explanation{}, err
 	}

@@ -59,7 +59,7 @@ func FuzzTag(f *testing.F) {
 		} else {
 			tagRefusal(t, err)
 		}
-		h := &Bucket{b: b}
+		h := &Bucket{home: b.home}
 		for i, v := range []any{nil, "", "a@example.com", 0, 1, 2.5, true, "2024-02-29", []any{}, []any{1, 2}, map[string]any{"A": 1}, map[string]any{}, []byte{1}} {
 			in := Fields{}
 			for _, m := range info.fields[1:] {

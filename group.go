@@ -110,8 +110,7 @@ func (m *mean) add(ref *fieldRef, v *table.Version) {
 }
 
 // keys finds the fields of the grouping.
-func (g *Grouping[R]) keys() ([]fieldRef, error) {
-	sh := g.q.b.shape
+func (g *Grouping[R]) keys(sh *shape) ([]fieldRef, error) {
 	refs := make([]fieldRef, len(g.fields))
 	for i, name := range g.fields {
 		ref, wrong := sh.field(name)
@@ -146,18 +145,18 @@ func valuedGroups[V any](at *scope, run func(at *scope) ([]Group[V], error)) ([]
 }
 
 func aggregateAt[R, A, V any](at *scope, g *Grouping[R], field string, find func(*shape, string) (fieldRef, error), add func(*A, *fieldRef, *table.Version), done func(*A, *fieldRef) V) ([]Group[V], error) {
-	rd, err := g.q.start(at)
+	q, rd, err := g.q.start(at)
 	if err != nil {
 		return nil, err
 	}
 	defer rd.end()
-	keys, err := g.keys()
+	keys, err := g.keys(q.b.shape)
 	if err != nil {
 		return nil, err
 	}
 	var ref fieldRef
 	if find != nil {
-		if ref, err = find(g.q.b.shape, field); err != nil {
+		if ref, err = find(q.b.shape, field); err != nil {
 			return nil, err
 		}
 	}
@@ -221,16 +220,16 @@ func sortGroups[V any](groups []Group[V]) {
 
 // countIndexed counts by the entries of an index over the group's field.
 func (g *Grouping[R]) countIndexed(at *scope) (out []Group[int], ok bool, err error) {
-	rd, err := g.q.start(at)
+	q, rd, err := g.q.start(at)
 	if err != nil {
 		return nil, false, err
 	}
 	defer rd.end()
-	keys, err := g.keys()
+	keys, err := g.keys(q.b.shape)
 	if err != nil || len(keys) > 1 {
 		return nil, false, err
 	}
-	i := g.q.whole(&rd, &keys[0])
+	i := q.whole(&rd, &keys[0])
 	if i < 0 {
 		return nil, false, nil
 	}

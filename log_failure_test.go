@@ -175,6 +175,7 @@ func runLogFailure(t *testing.T, kind string, write func(s *store.Store, b *stor
 	if fault.sync { // it was appended: it may come back, or not
 		log.entries = log.entries[:log.synced-log.at]
 	}
+	opt.Clock = func() time.Time { return time.UnixMilli(0) } // else they go when the bucket is defined
 	s = openLogged(t, opt)
 	b, err = s.DefineBucket(bg, "b", def)
 	require.NoError(t, err)

@@ -39,7 +39,7 @@ func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
 	case q.spec.limited || q.spec.offset != 0:
 		return Page[R]{}, &QueryError{Bucket: q.b.name, Message: "a page has its own limit and place: a query with Limit or Offset has no pages"}
 	}
-	rd, err := q.start(q.at)
+	q, rd, err := q.start(q.at)
 	if err != nil {
 		return Page[R]{}, err
 	}
@@ -93,7 +93,7 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	if opt.Limit < 1 {
 		return q.Page(opt.Limit, "")
 	}
-	rd, err := q.start(q.at)
+	q, rd, err := q.start(q.at)
 	if err != nil {
 		return Page[R]{}, err
 	}

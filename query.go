@@ -27,7 +27,8 @@ type Query[R any] struct {
 	dec  *decoder[R]
 	spec querySpec
 
-	plan atomic.Pointer[plan] // nil until it is asked for the second time
+	plan  atomic.Pointer[plan]     // nil until it is asked for the second time
+	moved atomic.Pointer[Query[R]] // the same over another bucket of that home
 
 	mu    sync.Mutex  // protects those below until they are set, by the first who asks
 	err   error       // that it has
@@ -66,6 +67,9 @@ type decoder[R any] struct {
 	views *table.Ext
 	// project returns the decoder that shows some fields only.
 	project func(sel *selection) decoder[R]
+	// over returns the decoder for another bucket of the same home; nil: it is this
+	// one.
+	over func(b *bucket) *decoder[R]
 }
 
 // look makes the views of a batch, nil where the results need none. Who keeps one
@@ -254,14 +258,33 @@ func (b *bucket) lend() *plan {
 	return new(plan)
 }
 
-// start compiles the query and begins its read, of what at shows.
-func (q *Query[R]) start(at *scope) (reading, error) {
+// start compiles the query and begins its read, of what at shows; the query that
+// it returns is the one to go on with.
+func (q *Query[R]) start(at *scope) (*Query[R], reading, error) {
+	if b := q.b.home.of(at); b != q.b {
+		q = q.over(b)
+	}
 	of := reading{b: q.b}
 	if err := q.compile(&of); err != nil {
 		of.giveBack()
-		return reading{}, err
+		return q, reading{}, err
 	}
-	return of.begin(at)
+	rd, err := of.begin(at)
+	return q, rd, err
+}
+
+// over is the query over what the bucket was altered to since it was made, or had
+// been before.
+func (q *Query[R]) over(b *bucket) *Query[R] {
+	if n := q.moved.Load(); n != nil && n.b == b {
+		return n
+	}
+	n := &Query[R]{b: b, at: q.at, dec: q.dec, spec: q.spec}
+	if q.dec.over != nil {
+		n.dec = q.dec.over(b)
+	}
+	q.moved.Store(n)
+	return n
 }
 
 // begin begins the read that a plan is for.
@@ -277,7 +300,7 @@ func (r reading) begin(at *scope) (reading, error) {
 
 // All returns the records.
 func (q *Query[R]) All() ([]R, error) {
-	rd, err := q.start(q.at)
+	q, rd, err := q.start(q.at)
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +348,7 @@ func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		rd, err := q.start(q.at)
+		q, rd, err := q.start(q.at)
 		if err != nil {
 			var none R
 			yield(none, err)
@@ -364,7 +387,7 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	rd, err := q.start(q.at)
+	q, rd, err := q.start(q.at)
 	if err != nil {
 		return err
 	}
@@ -415,7 +438,7 @@ func (q *Query[R]) all() iter.Seq[R] {
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	rd, err := q.start(q.at)
+	q, rd, err := q.start(q.at)
 	if err != nil {
 		return r, false, err
 	}
@@ -462,7 +485,7 @@ func (b *bucket) ask(at *scope, filters []Filter) (reading, error) {
 func (q *Query[R]) Exists() (bool, error) { return valued(q.at, q.exists) }
 
 func (q *Query[R]) exists(at *scope) (bool, error) {
-	rd, err := q.start(at)
+	q, rd, err := q.start(at)
 	if err != nil {
 		return false, err
 	}
@@ -479,7 +502,7 @@ func (q *Query[R]) exists(at *scope) (bool, error) {
 func (q *Query[R]) Count() (int, error) { return valued(q.at, q.count) }
 
 func (q *Query[R]) count(at *scope) (int, error) {
-	rd, err := q.start(at)
+	q, rd, err := q.start(at)
 	if err != nil {
 		return 0, err
 	}
@@ -567,7 +590,7 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if last && q.b.def.Ordered {
 		q = q.OrderBy(Desc(q.b.def.Key))
 	}
-	rd, err := q.start(q.at)
+	q, rd, err := q.start(q.at)
 	if err != nil || n == 0 {
 		return nil, err
 	}

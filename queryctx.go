@@ -114,7 +114,7 @@ func (q *QueryCtx) Bucket(name string) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bucket{b, &q.scope}, nil
+	return &Bucket{b.home, &q.scope}, nil
 }
 
 // Now returns the store's time, cut to a multiple of the granularity, which is at

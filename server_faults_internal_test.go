@@ -57,7 +57,7 @@ func newRig(t *testing.T) *rig {
 	r.st = st
 	r.h, err = Define[account](context.Background(), st, "accounts")
 	require.NoError(t, err)
-	r.b = r.h.b
+	r.b = r.h.home.of(nil)
 	st.fault = r.fault
 	_, err = st.On("bucket.accounts.*", func(e Event) {
 		r.eventMu.Lock()
@@ -353,7 +353,7 @@ func TestPanicHalfway(t *testing.T) {
 				require.NoError(t, r.insert(fmt.Sprint("r", i)))
 			}
 			prepare := func(key string) *table.Version {
-				v, err := r.h.prepare(&account{ID: key, Email: key + "@x"}, time.Now())
+				v, err := r.h.c.prepare(r.h.home.of(nil), &account{ID: key, Email: key + "@x"}, time.Now())
 				require.NoError(t, err)
 				return v
 			}

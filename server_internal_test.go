@@ -57,7 +57,7 @@ func openFaulty(t *testing.T) *faulty {
 func (f *faulty) fault(r *request) {
 	key := r.text
 	if r.v != nil {
-		key = f.items.b.shape.keyOf(r.v).String()
+		key = f.items.home.of(nil).shape.keyOf(r.v).String()
 	}
 	f.mu.Lock()
 	wait := f.block
@@ -89,7 +89,7 @@ func (f *faulty) hold(key string) (release func()) {
 	f.mu.Lock()
 	f.block = true
 	f.mu.Unlock()
-	s := f.items.b.server
+	s := f.items.home.of(nil).server
 	s.mu.Lock() // so that it is the goroutine that gets blocked: it takes no others then
 	done := make(chan error)
 	go func() {
@@ -117,7 +117,7 @@ func (f *faulty) until(cond func() bool) {
 func (f *faulty) queue(writes ...func() error) (wait func() []error) {
 	errs := make([]error, len(writes))
 	var wg sync.WaitGroup
-	s := f.items.b.server
+	s := f.items.home.of(nil).server
 	for i, write := range writes {
 		wg.Go(func() { errs[i] = write() })
 		f.until(func() bool { return len(s.reqs) == i+1 })
@@ -141,7 +141,7 @@ func (f *faulty) delete(key string) func() error {
 
 func (f *faulty) check() {
 	f.t.Helper()
-	require.NoError(f.t, f.items.b.check())
+	require.NoError(f.t, f.items.home.of(nil).check())
 }
 
 func isPanic(err error) bool {
@@ -331,7 +331,7 @@ func TestServerDiesWhileClosing(t *testing.T) {
 		}
 		require.Error(t, err)
 	}
-	require.NoError(t, f.items.b.table.Check())
+	require.NoError(t, f.items.home.of(nil).table.Check())
 }
 
 // TestGroupModel compares groups of writes, which one publication covers, with an
@@ -556,5 +556,5 @@ func TestUserPanics(t *testing.T) {
 	<-done
 	_, err = typed.Update(ctx, 1, func(v *view) error { v.X = "again"; return nil })
 	require.NoError(t, err)
-	require.NoError(t, b.b.check())
+	require.NoError(t, b.home.of(nil).check())
 }

@@ -24,6 +24,7 @@ import (
 // three; strings point to memory that nobody can change.
 type shape struct {
 	bucket  string
+	of      *bucket      // nil only for the layout of a codec
 	ext     table.Ext    // of the records without one of their own; never written
 	typ     reflect.Type // of the allocation
 	body    reflect.Type

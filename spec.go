@@ -318,7 +318,7 @@ func (spec *QuerySpec) order() (order []Order) {
 
 // check finds what is wrong with the specification before it is run.
 func (spec *namedSpec) check(b *bucket) error {
-	q, err := spec.build(&Bucket{b: b}, nil)
+	q, err := spec.build(&Bucket{home: b.home}, nil)
 	if err != nil {
 		return compiler{b: b}.own(err)
 	}
@@ -365,7 +365,7 @@ func (a *Aggregate) check(b *bucket) (err error) {
 func (spec *namedSpec) run(h *Bucket, p params) (any, error) {
 	q, err := spec.build(h, p)
 	if err != nil {
-		return nil, compiler{b: h.b}.own(err)
+		return nil, compiler{b: h.use()}.own(err)
 	}
 	if spec.Aggregate == nil {
 		return result(q.All())

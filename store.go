@@ -279,7 +279,7 @@ func (st *Store) DefineBucket(ctx context.Context, name string, def Definition) 
 	if err != nil {
 		return nil, err
 	}
-	return &Bucket{b: b}, nil
+	return &Bucket{home: b.home}, nil
 }
 
 func (st *Store) define(ctx context.Context, name string, def Definition, t reflect.Type, info *structInfo) (*bucket, error) {
@@ -322,6 +322,8 @@ func (st *Store) add(ctx context.Context, name string, def Definition, sh *shape
 		return nil, &Error{Op: "define", Bucket: name, Err: ErrBucketExists}
 	}
 	b := newBucket(st, st.topicID(name), name, def, sh)
+	b.home = &home{}
+	b.home.now.Store(b)
 	st.defined++
 	b.serial = st.defined
 	all := maps.Clone(old)
@@ -360,7 +362,7 @@ func (st *Store) Bucket(name string) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bucket{b: b}, nil
+	return &Bucket{home: b.home}, nil
 }
 
 // HasBucket reports whether the bucket is defined.

@@ -51,8 +51,8 @@ func TestCommitPanicsHalfway(t *testing.T) {
 		}
 		// When all is checked, the second bucket gets a deletion of what is not there.
 		st.fault = func(*request) {
-			tb := tx.inLocked(b.b)
-			tb.list = append(tb.list, &txWrite{key: StringKey("nothing"), old: b.b.lookup("5")})
+			tb := tx.inLocked(b.home.of(nil))
+			tb.list = append(tb.list, &txWrite{key: StringKey("nothing"), old: b.home.of(nil).lookup("5")})
 		}
 		return nil
 	})
@@ -60,7 +60,7 @@ func TestCommitPanicsHalfway(t *testing.T) {
 	var pe *PanicError
 	require.ErrorAs(t, err, &pe)
 	for _, h := range []*TypedBucket[txItem]{a, b} {
-		require.NoError(t, h.b.check())
+		require.NoError(t, h.home.of(nil).check())
 		before, now := slices.Collect(h.In(snap).All()), slices.Collect(h.All())
 		require.Equal(t, before, now)
 		n, err := h.Count(Eq("n", 0))
@@ -91,7 +91,7 @@ func TestCommitOrderOfBuckets(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, st.DropBucket(ctx, "a"))
 	next := txItems(t, st, "a")
-	for _, b := range []*bucket{next.b, old.b} {
+	for _, b := range []*bucket{next.home.of(nil), old.home.of(nil)} {
 		tb := other.in(b) // in the other order
 		tb.list = append(tb.list, &txWrite{key: StringKey("1"), old: &table.Version{}})
 	}

@@ -15,9 +15,18 @@ import (
 // A handle is cheap, and safe for concurrent use. Reads never wait for a writer;
 // each sees one committed state.
 type TypedBucket[T any] struct {
-	b  *bucket
-	at *scope
-	c  *codec[T]
+	home *home
+	at   *scope
+	c    *codec[T] // of the bucket as it was when the handle was made
+}
+
+// use is the bucket as the handle sees it, and how it holds a T.
+func (h *TypedBucket[T]) use() (*bucket, *codec[T]) {
+	b := h.home.of(h.at)
+	if h.c.sh == b.shape {
+		return b, h.c
+	}
+	return b, codecOf[T](b)
 }
 
 // Define defines a bucket from the tags of the struct T:
@@ -64,7 +73,7 @@ func Define[T any](ctx context.Context, s *Store, name string, adjust ...func(*D
 	if err != nil {
 		return nil, err
 	}
-	return &TypedBucket[T]{b: b, c: (&codec[T]{sh: b.shape, native: true}).ready()}, nil
+	return &TypedBucket[T]{home: b.home, c: (&codec[T]{sh: b.shape, native: true}).ready()}, nil
 }
 
 // Typed returns a typed handle to a bucket that is defined already. T's fields
@@ -82,91 +91,105 @@ func Typed[T any](s *Store, name string) (*TypedBucket[T], error) {
 	if len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
-	return &TypedBucket[T]{b: b, c: c.ready()}, nil
+	return &TypedBucket[T]{home: b.home, c: c.ready()}, nil
 }
 
 // Name returns the bucket's name.
-func (h *TypedBucket[T]) Name() string { return h.b.name }
+func (h *TypedBucket[T]) Name() string { return h.home.of(h.at).name }
 
 // In binds the handle to a snapshot, whose state it reads, refusing writes; or to
 // a transaction, in which it reads and writes.
 func (h *TypedBucket[T]) In(r Reader) *TypedBucket[T] {
-	return &TypedBucket[T]{h.b, r.bound(), h.c}
+	return &TypedBucket[T]{h.home, r.bound(), h.c}
 }
 
 // Dynamic returns the dynamic handle to the same bucket.
-func (h *TypedBucket[T]) Dynamic() *Bucket { return &Bucket{h.b, h.at} }
+func (h *TypedBucket[T]) Dynamic() *Bucket { return &Bucket{h.home, h.at} }
 
 // Get returns the record with the given key: a string, an integer or a [Key].
 // For a T without pointers, slices and maps it does not allocate.
 func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
-	v := h.b.get(h.at, key)
+	b, c := h.use()
+	v := b.get(h.at, key)
 	if v == nil {
 		return t, false
 	}
-	if h.b.marks {
+	if b.marks {
 		v.MarkRead()
 	}
-	if h.c.plain() {
-		return *(*T)(at(v, h.b.shape.bodyOff)), true
+	if c.plain() {
+		return *(*T)(at(v, b.shape.bodyOff)), true
 	}
-	return h.c.value(v), true
+	return c.value(v), true
 }
 
-func (h *TypedBucket[T]) prepare(t *T, now time.Time) (*table.Version, error) {
-	v, wrong := h.c.bring(t, nil)
-	if h.c.native {
-		return v, h.b.prep.insertStruct(v, now)
+func (c *codec[T]) prepare(b *bucket, t *T, now time.Time) (*table.Version, error) {
+	v, wrong := c.bring(t, nil)
+	if c.native {
+		return v, b.prep.insertStruct(v, now)
 	}
-	return v, h.b.prep.complete(v, now, wrong)
+	return v, b.prep.complete(v, now, wrong)
 }
 
-func (h *TypedBucket[T]) prepareNext(t *T, old *table.Version) (*table.Version, error) {
-	v, wrong := h.c.bring(t, old)
-	if h.c.native {
-		return v, h.b.prep.updateStruct(v, old)
+func (c *codec[T]) prepareNext(b *bucket, t *T, old *table.Version) (*table.Version, error) {
+	v, wrong := c.bring(t, old)
+	if c.native {
+		return v, b.prep.updateStruct(v, old)
 	}
-	return v, h.b.prep.follow(v, old, wrong)
+	return v, b.prep.follow(v, old, wrong)
+}
+
+// write has one version written to the bucket, as it is now.
+func (h *TypedBucket[T]) write(op string, fn func(b *bucket, c *codec[T]) (*table.Version, error)) (T, error) {
+	return writeTo(h.home, h.at, op, func(b *bucket) (t T, err error) {
+		c := h.c
+		if c.sh != b.shape {
+			c = codecOf[T](b)
+		}
+		v, err := fn(b, c)
+		if err != nil {
+			return t, err
+		}
+		return c.value(v), nil
+	})
 }
 
 // Insert adds a record and returns it complete: generated fields, defaults and
 // metadata included. An ExpiresAt in its Meta is the record's own deadline. Errors: *ValidationError; *UniqueError if the key or a
 // unique value exists already.
 func (h *TypedBucket[T]) Insert(ctx context.Context, t T) (T, error) {
-	var none T
-	if err := h.b.writable("insert", h.at); err != nil {
-		return none, err
-	}
-	v, err := h.prepare(&t, h.b.store.clock())
-	if err == nil {
-		err = h.b.insert(ctx, h.at, v)
-	}
-	if err != nil {
-		return none, err
-	}
-	return h.c.value(v), nil
+	return h.write("insert", func(b *bucket, c *codec[T]) (*table.Version, error) {
+		v, err := c.prepare(b, &t, b.store.clock())
+		if err == nil {
+			err = b.insert(ctx, h.at, v)
+		}
+		return v, err
+	})
 }
 
 // InsertMany adds all records in one commit, or none. The issues of a
 // *ValidationError name the record by its position: "[2].email".
 func (h *TypedBucket[T]) InsertMany(ctx context.Context, records []T) ([]T, error) {
-	if err := h.b.writable("insert", h.at); err != nil {
-		return nil, err
-	}
-	vs, err := h.b.prepareMany(len(records), func(i int, now time.Time) (*table.Version, error) {
-		return h.prepare(&records[i], now)
+	return writeTo(h.home, h.at, "insert", func(b *bucket) ([]T, error) {
+		c := h.c
+		if c.sh != b.shape {
+			c = codecOf[T](b)
+		}
+		vs, err := b.prepareMany(len(records), func(i int, now time.Time) (*table.Version, error) {
+			return c.prepare(b, &records[i], now)
+		})
+		if err == nil {
+			err = b.insertMany(ctx, h.at, vs)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out := make([]T, len(vs))
+		for i, v := range vs {
+			out[i] = c.value(v)
+		}
+		return out, nil
 	})
-	if err == nil {
-		err = h.b.insertMany(ctx, h.at, vs)
-	}
-	if err != nil {
-		return nil, err
-	}
-	out := make([]T, len(vs))
-	for i, v := range vs {
-		out[i] = h.c.value(v)
-	}
-	return out, nil
 }
 
 // Update changes the record with the given key by fn, atomically: fn gets a
@@ -175,21 +198,15 @@ func (h *TypedBucket[T]) InsertMany(ctx context.Context, records []T) ([]T, erro
 // fn (then a *PanicError) changes nothing and is returned. Other errors:
 // ErrNotFound, *ValidationError, *UniqueError.
 func (h *TypedBucket[T]) Update(ctx context.Context, key any, fn func(*T) error) (T, error) {
-	var none T
-	if err := h.b.writable("update", h.at); err != nil {
-		return none, err
-	}
-	v, err := h.b.update(ctx, h.at, "update", key, func(old *table.Version) (*table.Version, error) {
-		t := h.c.value(old)
-		if err := contain(fn, &t); err != nil {
-			return nil, err
-		}
-		return h.prepareNext(&t, old)
+	return h.write("update", func(b *bucket, c *codec[T]) (*table.Version, error) {
+		return b.update(ctx, h.at, "update", key, func(old *table.Version) (*table.Version, error) {
+			t := c.value(old)
+			if err := contain(fn, &t); err != nil {
+				return nil, err
+			}
+			return c.prepareNext(b, &t, old)
+		})
 	})
-	if err != nil {
-		return none, err
-	}
-	return h.c.value(v), nil
 }
 
 // contain runs a caller's function and turns its panic into an error.
@@ -210,17 +227,11 @@ func (h *TypedBucket[T]) Patch(ctx context.Context, key any, fields Fields) (T, 
 // Upsert inserts the record, or, if its key exists, replaces that one's fields;
 // generated fields and the time of creation stay.
 func (h *TypedBucket[T]) Upsert(ctx context.Context, t T) (T, error) {
-	var none T
-	if err := h.b.writable("upsert", h.at); err != nil {
-		return none, err
-	}
-	v, err := h.b.upsert(ctx, h.at, h.c.key(&t),
-		func() (*table.Version, error) { return h.prepare(&t, h.b.store.clock()) },
-		func(old *table.Version) (*table.Version, error) { return h.prepareNext(&t, old) })
-	if err != nil {
-		return none, err
-	}
-	return h.c.value(v), nil
+	return h.write("upsert", func(b *bucket, c *codec[T]) (*table.Version, error) {
+		return b.upsert(ctx, h.at, c.key(&t),
+			func() (*table.Version, error) { return c.prepare(b, &t, b.store.clock()) },
+			func(old *table.Version) (*table.Version, error) { return c.prepareNext(b, &t, old) })
+	})
 }
 
 // UpdateMany merges fields into every record that matches all filters, in one
@@ -248,16 +259,15 @@ func (h *TypedBucket[T]) take(r Record, err error) (T, error) {
 		var none T
 		return none, err
 	}
-	return h.c.value(r.v), nil
+	b := shapeOf(r.v).of
+	if h.c.sh == b.shape {
+		return h.c.value(r.v), nil
+	}
+	return codecOf[T](b).value(r.v), nil
 }
 
 // Delete removes the record with the given key. Nothing there is no error.
-func (h *TypedBucket[T]) Delete(ctx context.Context, key any) error {
-	if err := h.b.writable("delete", h.at); err != nil {
-		return err
-	}
-	return h.b.delete(ctx, h.at, key)
-}
+func (h *TypedBucket[T]) Delete(ctx context.Context, key any) error { return h.Dynamic().Delete(ctx, key) }
 
 // DeleteMany removes every record that matches all filters, in one commit, and
 // returns their number.
@@ -270,7 +280,8 @@ func (h *TypedBucket[T]) Clear(ctx context.Context) error { return h.Dynamic().C
 
 // Where returns a query for the records that match all filters.
 func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
-	return newQuery(h.b, h.at, &h.c.dec, filters)
+	b, c := h.use()
+	return newQuery(b, h.at, &c.dec, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys
@@ -280,15 +291,16 @@ func (h *TypedBucket[T]) All() iter.Seq[T] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
 func (h *TypedBucket[T]) FindOne(filters ...Filter) (t T, ok bool, err error) {
-	v, err := h.b.findOne(h.at, filters)
+	b, c := h.use()
+	v, err := b.findOne(h.at, filters)
 	if v == nil {
 		return t, false, err
 	}
-	return h.c.value(v), true, nil
+	return c.value(v), true, nil
 }
 
 // Count returns the number of records that match all filters.
-func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) { return h.b.count(h.at, filters) }
+func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) { return h.home.of(h.at).count(h.at, filters) }
 
 // First returns the first n records of the bucket's order.
 func (h *TypedBucket[T]) First(n int) ([]T, error) { return h.Where().some(n, false) }
