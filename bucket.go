@@ -20,8 +20,8 @@ type bucket struct {
 	since   uint64                 // the sequence from which on it is the one
 	before  atomic.Pointer[bucket] // whose place it took, while a snapshot may show that
 	codecs  sync.Map               // of *codec[T], by the type T, where T is not what it was defined by
-	id      uint32 // of the name, for topics
-	serial  uint64 // of this very bucket: the order in which transactions lock
+	id      uint32                 // of the name, for topics
+	serial  uint64                 // of this very bucket: the order in which transactions lock
 	name    string
 	store   *Store
 	def     Definition
@@ -29,13 +29,17 @@ type bucket struct {
 	table   *table.Table
 	server  *server
 	prep    preparer
-	marks   bool // it notes which records are read
+	marks   bool        // it notes which records are read
+	info    *structInfo // of the struct that is its body; nil: none is
 	dropped atomic.Bool
 	ending  atomic.Bool // about to be dropped: it takes no more writes
-	log     bucketLog
-	room    room
-	places  atomic.Uint64 // the place of the next record, as far as the log knows
-	plans   sync.Pool     // of *plan, zero
+	// altering: another one takes its place. A transaction that used it cannot be
+	// checked any more, and is in conflict.
+	altering atomic.Bool
+	log      bucketLog
+	room     room
+	places   atomic.Uint64 // the place of the next record, as far as the log knows
+	plans    sync.Pool     // of *plan, zero
 }
 
 // errStale tells a writer that what it had read has changed meanwhile.

@@ -34,7 +34,7 @@ func codecOf[T any](b *bucket) *codec[T] {
 	if c, ok := b.codecs.Load(t); ok {
 		return c.(*codec[T])
 	}
-	c, _ := newCodec[T](b.shape, &b.def)
+	c, _, _ := newCodec[T](b.shape, &b.def) // AlterBucket has seen that it fits
 	known, _ := b.codecs.LoadOrStore(t, c.ready())
 	return known.(*codec[T])
 }
@@ -46,17 +46,18 @@ type move struct {
 	fast bool  // same kind and size: copy the memory
 }
 
-// newCodec matches T against a bucket; the issues name each mismatch.
-func newCodec[T any](sh *shape, d *Definition) (codec[T], []Issue) {
+// newCodec matches T against a bucket; the issues name each mismatch, and missing
+// what an insert needs that T does not have.
+func newCodec[T any](sh *shape, d *Definition) (c codec[T], issues, missing []Issue) {
 	t := reflect.TypeFor[T]()
 	if sh.body == t {
-		return codec[T]{sh: sh, native: true}, nil
+		return codec[T]{sh: sh, native: true}, nil, nil
 	}
-	info, issues := inspect(t)
-	if len(issues) > 0 {
-		return codec[T]{}, issues
+	info, wrong := inspect(t)
+	if issues = wrong; len(issues) > 0 {
+		return codec[T]{}, issues, nil
 	}
-	c := codec[T]{sh: sh}
+	c.sh = sh
 	compiled := make([]rules, len(info.fields))
 	for i, f := range info.fields {
 		bad := func(format string, args ...any) {
@@ -83,15 +84,15 @@ func newCodec[T any](sh *shape, d *Definition) (codec[T], []Issue) {
 		if i == sh.key {
 			issues = append(issues, Issue{s.name, CodeRequired, fmt.Sprintf("the bucket's key is missing in %s", t)})
 		} else if s.required && !s.hasDefault && s.gen == 0 {
-			issues = append(issues, Issue{s.name, CodeRequired, fmt.Sprintf("a required field of the bucket is missing in %s", t)})
+			missing = append(missing, Issue{s.name, CodeRequired, fmt.Sprintf("a required field of the bucket is missing in %s", t)})
 		}
 	}
 	if len(issues) > 0 {
-		return c, issues
+		return c, issues, missing
 	}
 	own := info.def
 	own.Key, own.Indexes = d.Key, nil
-	c.mine = newShape(sh.bucket, &own, compiled, t, &info, sh.lim)
+	c.mine = newShape(sh.bucket, &own, compiled, t, &info, nil, sh.lim)
 	for i := range c.mine.slots {
 		dst := &c.mine.slots[i]
 		src := &sh.slots[sh.byName[dst.name]]
@@ -100,7 +101,7 @@ func newCodec[T any](sh *shape, d *Definition) (codec[T], []Issue) {
 			c.slow = true
 		}
 	}
-	return c, nil
+	return c, nil, missing
 }
 
 // plain reports whether a copy of the body is all that a read takes.

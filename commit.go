@@ -128,9 +128,10 @@ func (st *Store) publish(t *table.Table, b *bucket, rs []*request, marks []span)
 }
 
 // heard reports whether anybody wants to know of a commit that was published: a
-// handler of events, a live query, or a transaction under way (see recent).
+// handler of events, a live query, a transaction under way (see recent), or an
+// alteration.
 func (st *Store) heard() bool {
-	return st.recent.active.Load() > 0 || st.feed.Active() || st.live.inbox.active.Load() > 0
+	return st.recent.active.Load() > 0 || st.feed.Active() || st.live.inbox.active.Load() > 0 || st.tap.Load() != nil
 }
 
 // add enters the pending changes of a bucket.
@@ -160,5 +161,8 @@ func (st *Store) announce(ev *commitEvent, touched ...feed.Touch) {
 	}
 	if st.live.inbox.active.Load() > 0 {
 		st.live.inbox.add(ev)
+	}
+	if t := st.tap.Load(); t != nil {
+		t.add(ev)
 	}
 }

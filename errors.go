@@ -93,6 +93,7 @@ const (
 	CodePattern   Code = "pattern"   // the pattern does not match
 	CodeFormat    Code = "format"    // not an email address, URL or date
 	CodeUnknown   Code = "unknown"   // not a field of the schema
+	CodeUnique    Code = "unique"    // another record has it: of an alteration, else see UniqueError
 )
 
 // Issue is one rule that one field breaks.

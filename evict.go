@@ -23,10 +23,11 @@ import (
 // Eviction is which record leaves a bucket that is full.
 type Eviction uint8
 
-// The orders of eviction. What the commit itself inserted goes last.
+// The orders of eviction; 0 is OldestCreated. What the commit itself inserted goes
+// last.
 const (
 	// OldestCreated evicts in the order of insertion. Exact.
-	OldestCreated Eviction = iota
+	OldestCreated Eviction = 1 + iota
 	// OldestUpdated evicts the record that was not written for the longest time.
 	// Exact to the millisecond of UpdatedAt; within one, in the order of insertion.
 	OldestUpdated
@@ -38,7 +39,7 @@ const (
 	LeastRead
 )
 
-var evictionNames = [...]string{"oldest created", "oldest updated", "least read"}
+var evictionNames = [...]string{"default", "oldest created", "oldest updated", "least read"}
 
 func (e Eviction) String() string {
 	if int(e) < len(evictionNames) {
@@ -214,10 +215,12 @@ func (b *bucket) trim(ctx context.Context) error {
 		r := b.server.newRequest()
 		r.op = opTrim
 		n, err := b.submit(ctx, r)
-		if n == 0 || err != nil {
-			if errors.Is(err, ErrBucketNotDefined) {
-				err = nil
-			}
+		switch {
+		case errors.Is(err, errMoved):
+			b = b.home.now.Load()
+		case errors.Is(err, ErrBucketNotDefined):
+			return nil
+		case n == 0 || err != nil:
 			return err
 		}
 	}

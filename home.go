@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 )
 
@@ -15,6 +16,9 @@ import (
 //	                    bucket, as snapshots from before the alteration show it
 type home struct {
 	now atomic.Pointer[bucket]
+	// views are the struct types of typed handles, each with a function that says
+	// why it cannot hold the records of a shape.
+	views sync.Map
 }
 
 // errMoved tells a writer that the bucket was altered since it looked.
@@ -39,6 +43,16 @@ func (b *bucket) as(s *scope) *bucket {
 		b = was
 	}
 	return b
+}
+
+// forget lets go of what the bucket was, once no snapshot shows it.
+func (b *bucket) forget() {
+	if b.before.Load() == nil {
+		return
+	}
+	if pinned := b.store.pins.Pinned(nil); len(pinned) == 0 || pinned[0] >= b.since {
+		b.before.Store(nil)
+	}
 }
 
 // writeTo has something written to the bucket, once more if that was altered

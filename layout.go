@@ -51,8 +51,9 @@ var goTypes = [...]reflect.Type{
 }
 
 // newShape lays out the records of a bucket: around the struct t, or, if t is
-// nil, in a struct of its own.
-func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, info *structInfo, lim limits) *shape {
+// nil, in a struct of its own, in which the fields of was, if there is one, keep
+// their Go types.
+func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, info *structInfo, was *shape, lim limits) *shape {
 	sh := (&shape{bucket: bucket, lim: lim, extra: d.Extra, byName: map[string]int{}}).owned()
 	names := d.fieldNames()
 	sh.slots = make([]slot, len(names))
@@ -60,6 +61,12 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 		parts := make([]reflect.StructField, len(names))
 		for i, name := range names {
 			parts[i] = reflect.StructField{Name: "F" + strconv.Itoa(i), Type: goTypes[d.Schema[name].Type]}
+			if was == nil {
+				continue
+			}
+			if pos, ok := was.byName[name]; ok {
+				parts[i].Type = was.slots[pos].fieldType()
+			}
 		}
 		t = reflect.StructOf(parts)
 	}

@@ -308,7 +308,7 @@ func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok b
 	}
 	now := n.last()
 	for _, w := range now.watches {
-		if w.b.dropped.Load() {
+		if w.b.dropped.Load() || w.b.home.now.Load() != w.b {
 			return 0, true
 		}
 	}

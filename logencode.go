@@ -302,7 +302,7 @@ var generatorNames = [...]string{UUID: "uuid", CUID: "cuid", Autoincrement: "aut
 func (b *bucket) stored() ([]byte, error) {
 	d := &b.def
 	out := storedDefinition{Key: d.Key, Ordered: d.Ordered, Extra: d.Extra, TTL: int64(d.TTL), MaxSize: d.MaxSize, MaxBytes: d.MaxBytes}
-	if d.Evict != OldestCreated {
+	if d.Evict > OldestCreated {
 		out.Evict = d.Evict.String()
 	}
 	for _, ix := range d.Indexes {
@@ -353,6 +353,34 @@ func (l *bucketLog) appendTo(buf []byte, name string, dropped bool) []byte {
 	buf = logentry.AppendUint(buf, l.version)
 	buf = append(buf, l.stored...)
 	return logentry.AppendBool(buf, dropped)
+}
+
+// rewriting adds records as they are to be to a ticket, in entries of bounded
+// size.
+type rewriting struct {
+	b     *bucket
+	tk    *ticket
+	k     block
+	bytes int
+}
+
+func (w *rewriting) add(v *table.Version, place uint64) {
+	w.k.rows, w.k.places = append(w.k.rows, v), append(w.k.places, place)
+	if w.bytes += w.b.sizeOf(v); len(w.k.rows) == partRows || w.bytes > partBytes {
+		w.flush()
+	}
+}
+
+func (w *rewriting) flush() {
+	if len(w.k.rows) == 0 {
+		return
+	}
+	w.tk.begin()
+	w.tk.buf = logentry.AppendArray(logentry.AppendArray(w.tk.buf, 0), 1)
+	w.tk.buf = logentry.AppendArray(w.k.append(w.tk.buf, w.b), 0)
+	w.tk.end()
+	w.k.reset()
+	w.bytes = 0
 }
 
 // appendReads encodes which versions of records a transaction has read by key.

@@ -172,7 +172,7 @@ type waking struct {
 
 	rows    []*table.Version
 	places  []uint64
-	rewrite []bool // unless same: by row, whether the definition has changed it
+	rewrite block // the records that the definition has changed
 }
 
 // wake fills a new bucket with the records of a dormant one. Error: how the
@@ -311,7 +311,7 @@ func (w *waking) raise() error {
 type decoded struct {
 	rows    []*table.Version
 	places  []uint64
-	rewrite []bool
+	rewrite block
 	err     error
 }
 
@@ -345,7 +345,8 @@ func (w *waking) read() error {
 	w.rows, w.places = make([]*table.Version, 0, n), make([]uint64, 0, n)
 	for i := range parts {
 		w.rows, w.places = append(w.rows, parts[i].rows...), append(w.places, parts[i].places...)
-		w.rewrite = append(w.rewrite, parts[i].rewrite...)
+		w.rewrite.rows = append(w.rewrite.rows, parts[i].rewrite.rows...)
+		w.rewrite.places = append(w.rewrite.places, parts[i].rewrite.places...)
 	}
 	if !slices.IsSorted(w.places) {
 		w.sort()
@@ -358,11 +359,12 @@ func (w *waking) block(i int, out *decoded) error {
 	k := w.d.blocks[i]
 	rows := make([]*table.Version, k.Rows)
 	var err error
+	var changed []bool
 	if w.same && k.Version == w.d.version {
 		err = w.decode(k, rows)
 	} else {
-		out.rewrite = make([]bool, k.Rows)
-		err = w.convert(i, rows, out.rewrite)
+		changed = make([]bool, k.Rows)
+		err = w.convert(i, rows, changed)
 	}
 	if err != nil {
 		return err
@@ -379,23 +381,17 @@ func (w *waking) block(i int, out *decoded) error {
 		}
 		if !w.same && m.ExpiresAt == 0 && w.b.def.TTL > 0 { // as if it had been so when it was inserted
 			m.ExpiresAt = m.CreatedAt + Millis(w.b.def.TTL.Milliseconds())
-			out.rewrite[row] = true
+			changed[row] = true
 		}
 		*w.b.shape.meta(v) = m
 		rows[to], out.places[to] = v, k.Places[row]
-		if out.rewrite != nil {
-			out.rewrite[to] = out.rewrite[row]
+		if changed != nil && changed[row] {
+			out.rewrite.rows, out.rewrite.places = append(out.rewrite.rows, v), append(out.rewrite.places, k.Places[row])
 		}
 		to++
 	}
 	clear(rows[to:])
 	out.rows, out.places = rows[:to], out.places[:to]
-	switch {
-	case w.same:
-		out.rewrite = nil
-	case out.rewrite != nil:
-		out.rewrite = out.rewrite[:to]
-	}
 	return nil
 }
 
@@ -575,13 +571,10 @@ func (w *waking) sort() {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(w.places[a], w.places[b]) })
-	rows, places, rewrite := w.rows, w.places, w.rewrite
-	w.rows, w.places, w.rewrite = nil, nil, nil
+	rows, places := w.rows, w.places
+	w.rows, w.places = nil, nil
 	for _, i := range order {
 		w.rows, w.places = append(w.rows, rows[i]), append(w.places, places[i])
-		if rewrite != nil {
-			w.rewrite = append(w.rewrite, rewrite[i])
-		}
 	}
 }
 
@@ -607,16 +600,6 @@ func (w *waking) unique() error {
 		}
 	}
 	return nil
-}
-
-// rewritten returns the records that the definition has changed.
-func (w *waking) rewritten() (k block) {
-	for i, changed := range w.rewrite {
-		if changed {
-			k.rows, k.places = append(k.rows, w.rows[i]), append(k.places, w.places[i])
-		}
-	}
-	return k
 }
 
 // nextPlace is the place of the next record of a table.

@@ -89,13 +89,16 @@ func (st *Store) logDefinition(b *bucket, all map[string]*bucket) error {
 	if !w.same {
 		b.log.version++
 		tk.begin()
-		tk.buf = logentry.AppendArray(tk.buf, 1)
-		tk.buf = b.log.appendTo(tk.buf, b.name, false)
-		k := w.rewritten()
-		tk.buf = logentry.AppendArray(tk.buf, 1)
-		tk.buf = logentry.AppendArray(k.append(tk.buf, b), 0)
+		tk.buf = b.appendControl(tk.buf, false)
 		tk.end()
 	}
+	// Also under the same definition: a process that ended here may have written the
+	// definition, but not all of the records.
+	again := rewriting{b: b, tk: tk}
+	for i, v := range w.rewrite.rows {
+		again.add(v, w.rewrite.places[i])
+	}
+	again.flush()
 	tk.visible = func() {
 		st.wake(d)
 		st.buckets.Store(&all)
@@ -126,7 +129,9 @@ func (st *Store) logDrop(b *bucket) error {
 		all := maps.Clone(*st.buckets.Load())
 		delete(all, b.name)
 		st.buckets.Store(&all)
-		b.dropped.Store(true)
+		for was := b; was != nil; was = was.before.Load() {
+			was.dropped.Store(true)
+		}
 	}}
 	if b.log.id != 0 {
 		tk.begin()

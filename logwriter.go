@@ -74,6 +74,7 @@ type ticket struct {
 	parts   []part
 	single  [1]part
 	control bool
+	alone   bool   // one commit, of all its entries, without parts
 	visible func() // called when the entries are in the log
 
 	first  uint64   // the sequence before its commits
@@ -312,7 +313,7 @@ func (w *logWriter) number() {
 		tk.first = seq
 		n := seq
 		for k := range tk.entries {
-			if !tk.control {
+			if !tk.control && (!tk.alone || k == 0) {
 				n++
 			}
 			at++
@@ -327,6 +328,9 @@ func (w *logWriter) number() {
 
 // commits is how many sequences the ticket takes.
 func (tk *ticket) commits() (n uint64) {
+	if tk.alone {
+		return 1
+	}
 	for i := range tk.parts {
 		p := &tk.parts[i]
 		if p.rs == nil {

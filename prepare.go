@@ -478,10 +478,21 @@ func (s *slot) nilable() bool {
 
 // copyFrom takes a field over from another version of the same shape.
 func (s *slot) copyFrom(v, old *table.Version) {
-	t := s.goType
-	if s.ptr {
-		t = reflect.PointerTo(t)
-	}
-	reflect.NewAt(t, at(v, s.off)).Elem().Set(reflect.NewAt(t, at(old, s.off)).Elem())
+	s.copyField(v, old, s)
 	s.setAbsent(v, s.absent(old))
+}
+
+// copyField copies the memory of a field from a version of another shape, in
+// which it is from, of the same Go type.
+func (s *slot) copyField(v, old *table.Version, from *slot) {
+	t := s.fieldType()
+	reflect.NewAt(t, at(v, s.off)).Elem().Set(reflect.NewAt(t, at(old, from.off)).Elem())
+}
+
+// fieldType is the Go type of the field, the pointer included.
+func (s *slot) fieldType() reflect.Type {
+	if s.ptr {
+		return reflect.PointerTo(s.goType)
+	}
+	return s.goType
 }

@@ -163,6 +163,7 @@ func (h *hold) leave() {
 		if b.table.Held() > 0 {
 			b.server.nudge()
 		}
+		b.forget()
 	}
 }
 

@@ -177,6 +177,7 @@ type Store struct {
 	snapshots atomic.Int64
 	holds     holds
 
+	tap    atomic.Pointer[tap]                 // of an alteration under way
 	log    *logWriter                          // nil: no persistence
 	asleep atomic.Pointer[map[string]*dormant] // of the log, not defined; copied on change, in a turn at the log
 	lastID uint64                              // of a bucket in the log; changed in a turn at it, under defMu
@@ -296,11 +297,11 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 	if len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
-	sh := newShape(name, &def, compiled, t, info, lim)
+	sh := newShape(name, &def, compiled, t, info, nil, lim)
 	if issues = sh.checkDefaults(); len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
-	b, err := st.add(ctx, name, def, sh)
+	b, err := st.add(ctx, name, def, sh, info)
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +310,7 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 }
 
 // add makes a bucket of a checked definition, and fills it from the log.
-func (st *Store) add(ctx context.Context, name string, def Definition, sh *shape) (*bucket, error) {
+func (st *Store) add(ctx context.Context, name string, def Definition, sh *shape, info *structInfo) (*bucket, error) {
 	if err := st.defMu.lock(ctx); err != nil {
 		return nil, &Error{Op: "define", Bucket: name, Err: err}
 	}
@@ -322,7 +323,7 @@ func (st *Store) add(ctx context.Context, name string, def Definition, sh *shape
 		return nil, &Error{Op: "define", Bucket: name, Err: ErrBucketExists}
 	}
 	b := newBucket(st, st.topicID(name), name, def, sh)
-	b.home = &home{}
+	b.home, b.info = &home{}, info
 	b.home.now.Store(b)
 	st.defined++
 	b.serial = st.defined

@@ -167,10 +167,12 @@ func (b *bucket) purge(ctx context.Context) (total int, err error) {
 		var n int
 		n, more, err = b.expire(ctx)
 		total += n
-		if errors.Is(err, ErrBucketNotDefined) {
+		switch {
+		case errors.Is(err, errMoved):
+			b, more = b.home.now.Load(), true
+		case errors.Is(err, ErrBucketNotDefined):
 			return total, nil
-		}
-		if err != nil {
+		case err != nil:
 			return total, err
 		}
 	}

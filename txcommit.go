@@ -96,7 +96,10 @@ func (tx *Tx) commitLocked(parts []*txBucket) (err error) {
 func (tx *Tx) tryCommit(parts []*txBucket) error {
 	for _, tb := range parts {
 		if tb.b.server.closed {
-			return tb.b.fail("transaction", Key{}, tb.b.gone())
+			if err := tb.b.gone(); err != errMoved {
+				return tb.b.fail("transaction", Key{}, err)
+			}
+			return &ConflictError{Bucket: tb.b.name}
 		}
 	}
 	checked, err := tx.certify(tx.pin.Seq, true)
@@ -148,6 +151,11 @@ func undo(parts []*txBucket) {
 func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
 	if tx.iso == SnapshotIsolation {
 		return after, nil
+	}
+	for _, tb := range tx.parts {
+		if tb.b.altering.Load() {
+			return after, &ConflictError{Bucket: tb.b.name}
+		}
 	}
 	if !tx.st.recent.any.Load() {
 		return after, nil
@@ -360,7 +368,7 @@ func (st *Store) publishParts(parts []part) {
 	for i := range parts {
 		parts[i].b.table.EndPublish(seq)
 	}
-	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 {
+	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 && st.tap.Load() == nil {
 		return // nobody but this transaction
 	}
 	ev := newCommitEvent(seq, n)

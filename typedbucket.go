@@ -73,7 +73,7 @@ func Define[T any](ctx context.Context, s *Store, name string, adjust ...func(*D
 	if err != nil {
 		return nil, err
 	}
-	return &TypedBucket[T]{home: b.home, c: (&codec[T]{sh: b.shape, native: true}).ready()}, nil
+	return typed(b, &codec[T]{sh: b.shape, native: true}), nil
 }
 
 // Typed returns a typed handle to a bucket that is defined already. T's fields
@@ -87,11 +87,19 @@ func Typed[T any](s *Store, name string) (*TypedBucket[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	c, issues := newCodec[T](b.shape, &b.def)
-	if len(issues) > 0 {
+	c, issues, missing := newCodec[T](b.shape, &b.def)
+	if issues = append(issues, missing...); len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
-	return &TypedBucket[T]{home: b.home, c: c.ready()}, nil
+	return typed(b, &c), nil
+}
+
+func typed[T any](b *bucket, c *codec[T]) *TypedBucket[T] {
+	b.home.views.Store(reflect.TypeFor[T](), func(sh *shape, d *Definition) []Issue {
+		_, issues, _ := newCodec[T](sh, d)
+		return issues
+	})
+	return &TypedBucket[T]{home: b.home, c: c.ready()}
 }
 
 // Name returns the bucket's name.
@@ -267,7 +275,9 @@ func (h *TypedBucket[T]) take(r Record, err error) (T, error) {
 }
 
 // Delete removes the record with the given key. Nothing there is no error.
-func (h *TypedBucket[T]) Delete(ctx context.Context, key any) error { return h.Dynamic().Delete(ctx, key) }
+func (h *TypedBucket[T]) Delete(ctx context.Context, key any) error {
+	return h.Dynamic().Delete(ctx, key)
+}
 
 // DeleteMany removes every record that matches all filters, in one commit, and
 // returns their number.
@@ -300,7 +310,9 @@ func (h *TypedBucket[T]) FindOne(filters ...Filter) (t T, ok bool, err error) {
 }
 
 // Count returns the number of records that match all filters.
-func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) { return h.home.of(h.at).count(h.at, filters) }
+func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) {
+	return h.home.of(h.at).count(h.at, filters)
+}
 
 // First returns the first n records of the bucket's order.
 func (h *TypedBucket[T]) First(n int) ([]T, error) { return h.Where().some(n, false) }

@@ -1,5 +1,20 @@
 package table
 
+// Next is the place that the next record gets in the order of insertion.
+func (t *Table) Next() uint64 {
+	r := t.root.Load()
+	return r.ordinal(r.rows.next)
+}
+
+// SkipTo leaves places free, so that the next record gets the given one, or a
+// later one if that is taken.
+func (t *Table) SkipTo(place uint64) {
+	r := t.root.Load()
+	for r.ordinal(r.rows.next) < place && !r.rows.full() {
+		r.rows.free(r.rows.add(&Version{}))
+	}
+}
+
 // Load fills an empty table that nobody reads yet with records as they were at a
 // sequence: their versions, and their places in the order of insertion, which
 // rise; next is the place of the record that comes after them. It checks nothing
