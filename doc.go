@@ -87,7 +87,9 @@
 //
 //   - store.go, bucket.go, typedbucket.go, record.go, errors.go: what users see
 //   - schema.go, prepare.go: what a record must be, and how it becomes one
-//   - write.go, server.go, commit.go, ttl.go: how a write happens, and who else writes
+//   - write.go, server.go, commit.go: how a write happens
+//   - ttl.go, evict.go: what the store itself deletes; alter.go, home.go: how a
+//     bucket becomes another
 //   - filter.go, query.go, page.go, aggregate.go, group.go: what can be asked
 //   - compile.go, condition.go, plan.go, pick.go, exec.go, sorter.go: how it is
 //     answered
