@@ -24,7 +24,7 @@ type PathAnswer struct {
 // and without an intersection, in the query's order and in any. With a cursor it
 // is the page behind that.
 func AnswerByEachPath[R any](q *Query[R], cursor Cursor, limit int) ([]PathAnswer, error) {
-	q, rd, err := q.start(q.at)
+	_, rd, err := q.start(q.at)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (p *plan) take(name string, ch choice, v table.View, after *position, unord
 // at and how many came.
 func chosen[R any](t *testing.T, q *Query[R], cursor Cursor, limit int) (touched, came int) {
 	t.Helper()
-	q, rd, err := q.start(q.at)
+	_, rd, err := q.start(q.at)
 	require.NoError(t, err)
 	defer rd.end()
 	x := exec{p: rd.plan, rd: rd, view: rd.view}
