@@ -149,7 +149,7 @@ func (b *bucket) altered(change *Change) (*bucket, error) {
 	} else {
 		sh = newShape(b.name, &def, compiled, nil, nil, b.shape, b.shape.lim)
 	}
-	issues = sh.checkDefaults()
+	issues = append(sh.unfitting(), sh.checkDefaults()...)
 	b.home.views.Range(func(_, fits any) bool {
 		issues = append(issues, fits.(func(*shape, *Definition) []Issue)(sh, &def)...)
 		return true

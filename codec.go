@@ -69,10 +69,12 @@ func newCodec[T any](sh *shape, d *Definition) (c codec[T], issues, missing []Is
 			continue
 		}
 		got, want := info.def.Schema[f.name].Type, sh.slots[pos].typ
-		if got != want && !(want == Number && (got == Any || got == Float)) && !(got == Any && (want == Object || want == Array)) {
+		if !want.into(got) {
 			bad("is a %s in the bucket, and %s in %s", want, f.typ, t)
 		} else if !sh.slots[pos].fits(f.typ) {
 			bad("has values in the bucket that %s in %s cannot hold: bound it by min and max", f.typ, t)
+		} else {
+			issues = append(issues, sh.slots[pos].unfit(f.typ, f.name)...)
 		}
 		compiled[i] = sh.slots[pos].rules
 	}
@@ -273,11 +275,11 @@ func storeNumber(kind memKind, size uintptr, n number, to unsafe.Pointer) {
 // bring fills a new version of the bucket's shape from t; insertStruct or
 // updateStruct follow for a native T, complete or follow, with the problems, for
 // another one.
-func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, problems) {
+func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, problems, error) {
 	v := c.sh.alloc()
 	if c.native {
 		*(*T)(at(v, c.sh.bodyOff)) = *t
-		return v, nil
+		return v, nil, nil
 	}
 	var was *table.Version
 	if old != nil {
@@ -309,11 +311,70 @@ func (c *codec[T]) bring(t *T, old *table.Version) (*table.Version, problems) {
 			op.src.clear(v)
 			continue
 		}
-		if err := op.src.put(v, op.dst.peek(tmp), c.sh.lim); err != nil {
-			wrong.add(op.dst.name, err)
+		if err := c.pass(v, tmp, op); err != nil {
+			if err := wrong.note(op.dst.name, err); err != nil {
+				return nil, nil, c.sh.of.prep.failed(op.src, err)
+			}
 		}
 	}
-	return v, wrong
+	return v, wrong, nil
+}
+
+// pass brings a field over from T's layout.
+func (c *codec[T]) pass(v, tmp *table.Version, op *move) error {
+	x := op.dst.peek(tmp)
+	if op.src.inner == nil {
+		if err := op.src.put(v, x, c.sh.lim); err != nil {
+			return err
+		}
+		return nil
+	}
+	if op.dst.kind == memRef {
+		op.dst.prune(x)
+	}
+	p := &c.sh.of.prep
+	return p.take(op.src, v, x, p.clock())
+}
+
+// prune takes out of the canonical value of a struct what counts as absent in
+// there.
+func (r *rules) prune(x any) {
+	if r.inner == nil {
+		return
+	}
+	switch x := x.(type) {
+	case map[string]any:
+		for i := range r.inner.props {
+			p := &r.inner.props[i]
+			if p.zeroAbsent && !p.ptr && isZero(x[p.name]) {
+				delete(x, p.name)
+			}
+			p.prune(x[p.name])
+		}
+	case []any:
+		for _, e := range x {
+			if r.inner.item != nil {
+				r.inner.item.prune(e)
+			}
+		}
+	}
+}
+
+// isZero reports whether a canonical scalar is the zero value of its type.
+func isZero(x any) bool {
+	switch x := x.(type) {
+	case string:
+		return x == ""
+	case int64:
+		return x == 0
+	case float64:
+		return x == 0
+	case bool:
+		return !x
+	case time.Time:
+		return x.IsZero()
+	}
+	return false
 }
 
 // key returns the key in a struct, nil if it is zero and so absent.

@@ -361,3 +361,86 @@ func typeName(v any) string {
 		return t.String()
 	}
 }
+
+// convert brings a value from outside into the canonical form of a type: a copy
+// that shares nothing mutable. nil stays nil.
+func (l limits) convert(t Type, v any) (any, *valueError) {
+	if v == nil {
+		return nil, nil
+	}
+	c, err := l.convertValue(t, v)
+	if err == nil {
+		return c, nil
+	}
+	switch rv := reflect.ValueOf(v); {
+	case rv.Kind() == reflect.Pointer && rv.IsNil():
+		return nil, nil
+	case (t == Float || t == Number) && v == infinityText:
+		return math.Inf(1), nil
+	case (t == Float || t == Number) && v == "-"+infinityText:
+		return math.Inf(-1), nil
+	}
+	return nil, err
+}
+
+// infinityText stands for an infinite float in JSON, which has no number for it.
+const infinityText = "Infinity"
+
+func (l limits) convertValue(t Type, v any) (any, *valueError) {
+	switch t {
+	case String:
+		if s, ok := v.(string); ok && utf8.ValidString(s) && len(s) <= l.bytes {
+			return v, nil
+		}
+		s, err := toString(v)
+		if err == nil && len(s) > l.bytes {
+			return nil, errTooLarge(l)
+		}
+		return s, err
+	case Int:
+		if _, ok := v.(int64); ok {
+			return v, nil
+		}
+		i, err := toInt(v)
+		return i, err
+	case Float:
+		f, err := toFloat(v)
+		return f, err
+	case Number:
+		i, f, isFloat, err := toNumber(v)
+		if isFloat {
+			return f, err
+		}
+		return i, err
+	case Bool:
+		b, err := toBool(v)
+		return b, err
+	case Date:
+		d, err := toTime(v)
+		return d, err
+	case Bytes:
+		b, err := toBytes(v)
+		if err == nil && len(b) > l.bytes {
+			return nil, errTooLarge(l)
+		}
+		return b, err
+	}
+	c, err := l.normalize(v)
+	if t == Any || err == nil && c == nil {
+		return c, err
+	}
+	// The wrong kind of value is said to be that, whatever else is wrong with it.
+	switch typeName(v) {
+	case "string", "number", "bool", "date", "bytes":
+		return nil, errWant("an "+t.String(), v)
+	case "object":
+		if t == Array {
+			return nil, errWant("an array", v)
+		}
+	case "array":
+		if t == Object {
+			return nil, errWant("an object", v)
+		}
+	}
+	return c, err
+}

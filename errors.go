@@ -94,11 +94,12 @@ const (
 	CodeFormat    Code = "format"    // not an email address, URL or date
 	CodeUnknown   Code = "unknown"   // not a field of the schema
 	CodeUnique    Code = "unique"    // another record has it: of an alteration, else see UniqueError
+	CodeValidate  Code = "validate"  // a validator of the user's refuses it
 )
 
 // Issue is one rule that one field breaks.
 type Issue struct {
-	Field   string `json:"field"`
+	Field   string `json:"field"` // with the path inside of it: "address.zip", "tags[2]"
 	Code    Code   `json:"code"`
 	Message string `json:"message"` // for people; it never contains the value
 }
@@ -126,11 +127,16 @@ func issueList(issues []Issue) string {
 type ValidationError struct {
 	Bucket string
 	Issues []Issue
+
+	causes []error
 }
 
 func (e *ValidationError) Error() string {
 	return fmt.Sprintf("store: invalid record in bucket %q: %s", e.Bucket, issueList(e.Issues))
 }
+
+// Unwrap returns the errors of the validators that refused the record.
+func (e *ValidationError) Unwrap() []error { return e.causes }
 
 // DefinitionError lists everything that is wrong with a definition, or with a
 // struct that is to be read from and written to a bucket.

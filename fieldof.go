@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"reflect"
+	"strconv"
+	"strings"
 )
 
 // TypedField is a field of the struct T whose values are V: filters and orders
@@ -18,6 +20,8 @@ type TypedField[T, V any] struct {
 //	role := store.FieldOf[User, string]("role")
 //	admins, err := users.Where(role.Eq("admin")).All()
 //
+// A dotted path leads into structs, slices and maps: "address.zip", "lines.0.qty".
+//
 // If T has no such field, or it is neither a V nor a *V, the queries that it is
 // used in fail with a *QueryError. It is made once, and safe for concurrent use.
 func FieldOf[T, V any](name string) TypedField[T, V] {
@@ -28,17 +32,53 @@ func FieldOf[T, V any](name string) TypedField[T, V] {
 		f.err = &QueryError{Field: name, Message: fmt.Sprintf("cannot be found: %s is no record type: %s", t, issueList(issues))}
 		return f
 	}
-	for _, field := range info.fields {
-		if field.name != name {
-			continue
-		}
-		if field.typ != want && field.typ != reflect.PointerTo(want) {
-			f.err = &QueryError{Field: name, Message: fmt.Sprintf("is a %s in %s, not a %s", field.typ, t, want)}
-		}
-		return f
+	switch typ := info.typeAt(name); {
+	case typ == nil:
+		f.err = &QueryError{Field: name, Message: fmt.Sprintf("is not a field of %s", t)}
+	case typ != want && typ != reflect.PointerTo(want):
+		f.err = &QueryError{Field: name, Message: fmt.Sprintf("is a %s in %s, not a %s", typ, t, want)}
 	}
-	f.err = &QueryError{Field: name, Message: fmt.Sprintf("is not a field of %s", t)}
 	return f
+}
+
+// typeAt is the Go type of a field, or of what a dotted path inside of one leads
+// to; nil if there is none.
+func (info *structInfo) typeAt(path string) reflect.Type {
+	for _, field := range info.fields {
+		if field.name == path {
+			return field.typ
+		}
+	}
+	for _, field := range info.fields {
+		if rest, ok := strings.CutPrefix(path, field.name+"."); ok {
+			if t := typeInside(field.typ, strings.Split(rest, ".")); t != nil {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+func typeInside(t reflect.Type, path []string) reflect.Type {
+	for _, part := range path {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		_, err := strconv.ParseUint(part, 10, 32)
+		switch k := t.Kind(); {
+		case k == reflect.Map, (k == reflect.Slice || k == reflect.Array) && err == nil:
+			t = t.Elem()
+		case k == reflect.Struct && t != timeType:
+			f := planOf(t).named(part)
+			if f == nil {
+				return nil
+			}
+			t = t.FieldByIndex(f.index).Type
+		default:
+			return nil
+		}
+	}
+	return t
 }
 
 // Name returns the field's name.

@@ -43,12 +43,47 @@ func (sh *shape) field(name string) (fieldRef, string) {
 		if s.typ != Object && s.typ != Array && s.typ != Any {
 			return fieldRef{}, "cannot be: " + strconv.Quote(s.name) + " is of type " + s.typ.String() + ", with nothing inside"
 		}
-		return fieldRef{name: name, typ: Any, slot: s, path: strings.Split(name[end+1:], ".")}, ""
+		path := strings.Split(name[end+1:], ".")
+		typ, wrong := s.rules.inside(path)
+		if wrong != "" {
+			return fieldRef{}, wrong
+		}
+		return fieldRef{name: name, typ: typ, slot: s, path: path}, ""
 	}
 	if sh.extra {
 		return fieldRef{name: name, typ: Any, path: strings.Split(name, ".")}, ""
 	}
 	return fieldRef{}, "is not in the schema"
+}
+
+// inside is the type of what a path inside of a value leads to, Any where the rules
+// do not say. The message says why it can lead to nothing.
+func (r *rules) inside(path []string) (Type, string) {
+	for i, part := range path {
+		if r.typ != Object && r.typ != Array && r.typ != Any {
+			return 0, "cannot be: what is before " + strconv.Quote(part) + " is of type " + r.typ.String() + ", with nothing inside"
+		}
+		if r.inner == nil {
+			return Any, ""
+		}
+		if r.typ == Object {
+			p := r.inner.property(part)
+			switch {
+			case p != nil:
+				r = &p.rules
+			case r.inner.extra:
+				return Any, ""
+			default:
+				return 0, "is not in the schema: there is no property " + strconv.Quote(part)
+			}
+			continue
+		}
+		if _, err := strconv.ParseUint(part, 10, 32); err != nil {
+			return 0, "is not in the schema: elements of an array have numbers, not " + strconv.Quote(path[i])
+		}
+		r = r.inner.item
+	}
+	return r.typ, ""
 }
 
 // peek returns the value in canonical form, nil if it is absent. It is shared

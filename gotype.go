@@ -23,6 +23,19 @@ func (s *slot) putRef(v *table.Version, x any, lim limits) *valueError {
 		s.clear(v)
 		return nil
 	}
+	return s.assign(v, c)
+}
+
+// keep stores a canonical value of the field's type, which the record then owns.
+func (s *slot) keep(v *table.Version, c any) *valueError {
+	if s.kind == memRef {
+		return s.assign(v, c)
+	}
+	return s.store(v, c)
+}
+
+// assign stores a canonical value in a field of a Go type of its own.
+func (s *slot) assign(v *table.Version, c any) *valueError {
 	fresh := reflect.New(s.goType)
 	if err := assign(fresh.Elem(), c); err != nil {
 		return err

@@ -2,7 +2,6 @@ package store
 
 import (
 	"reflect"
-	"slices"
 	"strconv"
 
 	"github.com/noex-go/store/internal/table"
@@ -102,13 +101,11 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 			s.kind = memOf(s.goType)
 		}
 		s.size = s.goType.Size()
-		if s.kind == memFloat && s.size == 4 {
-			s.enum = slices.Clone(s.enum)
-			for k, e := range s.enum {
-				s.enum[k] = float64(float32(e.(float64)))
-			}
-			s.min, s.max = s.min.asFloat32(), s.max.asFloat32()
+		if s.kind == memRef || s.kind == memFloat {
+			s.rules = s.bind(s.goType)
 		}
+		sh.judged = sh.judged || s.rules.judged()
+		sh.calls = sh.calls || s.inner != nil && s.inner.calls
 		if s.ptr || s.kind == memBytes || s.kind == memAny || s.kind == memRef && !flat(s.goType) {
 			sh.refs = true
 		}
@@ -142,6 +139,9 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 		}
 		sh.indexes = append(sh.indexes, sh.planIndex(fields, false))
 	}
+	sh.judge = d.Validate
+	sh.judged = sh.judged || sh.judge != nil
+	sh.calls = sh.calls || sh.judged
 	sh.ttl, sh.asked = d.TTL, len(sh.indexes)
 	sh.expiry = sh.addTimes(func(m *Meta) Millis { return m.ExpiresAt })
 	if d.Evict == OldestUpdated {

@@ -275,6 +275,8 @@ type storedDefinition struct {
 	MaxSize  int    `cbor:"maxSize,omitempty"`
 	MaxBytes int64  `cbor:"maxBytes,omitempty"`
 	Evict    string `cbor:"evict,omitempty"`
+
+	Validated bool `cbor:"validated,omitempty"` // by a function
 }
 
 type storedField struct {
@@ -294,6 +296,11 @@ type storedField struct {
 	Pattern   string `cbor:"pattern,omitempty"`
 	Ref       string `cbor:"ref,omitempty"`
 	Narrow    string `cbor:"narrow,omitempty"` // the struct's Go type, if it holds less than Type
+
+	Properties []storedField `cbor:"properties,omitempty"`
+	Closed     bool          `cbor:"closed,omitempty"` // no properties but these
+	Items      *storedField  `cbor:"items,omitempty"`
+	Validated  bool          `cbor:"validated,omitempty"` // by a function
 }
 
 var generatorNames = [...]string{UUID: "uuid", CUID: "cuid", Autoincrement: "autoincrement", Timestamp: "timestamp"}
@@ -301,7 +308,7 @@ var generatorNames = [...]string{UUID: "uuid", CUID: "cuid", Autoincrement: "aut
 // stored encodes a bucket's definition.
 func (b *bucket) stored() ([]byte, error) {
 	d := &b.def
-	out := storedDefinition{Key: d.Key, Ordered: d.Ordered, Extra: d.Extra, TTL: int64(d.TTL), MaxSize: d.MaxSize, MaxBytes: d.MaxBytes}
+	out := storedDefinition{Key: d.Key, Ordered: d.Ordered, Extra: d.Extra, TTL: int64(d.TTL), MaxSize: d.MaxSize, MaxBytes: d.MaxBytes, Validated: d.Validate != nil}
 	if d.Evict > OldestCreated {
 		out.Evict = d.Evict.String()
 	}
@@ -311,32 +318,51 @@ func (b *bucket) stored() ([]byte, error) {
 	for i := range b.shape.slots {
 		s := &b.shape.slots[i]
 		f := d.Schema[s.name]
-		w := storedField{
-			Name: s.name, Type: f.Type.String(), Required: f.Required, Generated: generatorNames[f.Generated], Unique: f.Unique,
-			Format: formatNames[f.Format], MinLength: f.MinLength, MaxLength: f.MaxLength, Pattern: f.Pattern, Ref: f.Ref,
-		}
-		switch {
-		case s.defFunc != nil:
-			w.Computed = true
-		case s.hasDefault:
-			w.Default = s.def
-		}
-		for _, text := range s.enumText {
-			w.Enum = append(w.Enum, text)
-		}
-		w.Enum = append(w.Enum, s.enum...)
-		if f.Min != nil {
-			w.Min = f.Min.n.value()
-		}
-		if f.Max != nil {
-			w.Max = f.Max.n.value()
-		}
+		w := f.stored(s.name, &s.rules)
 		if (s.kind == memInt || s.kind == memUint || s.kind == memFloat) && (s.size < 8 || s.kind == memUint) || s.kind == memRef {
 			w.Narrow = s.goType.String()
 		}
 		out.Fields = append(out.Fields, w)
 	}
 	return logentry.Marshal(out)
+}
+
+// stored is what of a field can be written down.
+func (f *Field) stored(name string, r *rules) storedField {
+	w := storedField{
+		Name: name, Type: f.Type.String(), Required: f.Required, Generated: generatorNames[f.Generated], Unique: f.Unique,
+		Format: formatNames[f.Format], MinLength: f.MinLength, MaxLength: f.MaxLength, Pattern: f.Pattern, Ref: f.Ref,
+		Closed: f.Properties != nil && !f.Extra, Validated: f.Validate != nil,
+	}
+	switch {
+	case r.defFunc != nil:
+		w.Computed = true
+	case r.hasDefault:
+		w.Default = r.def
+	}
+	for _, text := range r.enumText {
+		w.Enum = append(w.Enum, text)
+	}
+	w.Enum = append(w.Enum, r.enum...)
+	if f.Min != nil {
+		w.Min = f.Min.n.value()
+	}
+	if f.Max != nil {
+		w.Max = f.Max.n.value()
+	}
+	if r.inner == nil {
+		return w
+	}
+	for i := range r.inner.props {
+		p := &r.inner.props[i]
+		sub := f.Properties[p.name]
+		w.Properties = append(w.Properties, sub.stored(p.name, &p.rules))
+	}
+	if f.Items != nil {
+		item := f.Items.stored("", r.inner.item)
+		w.Items = &item
+	}
+	return w
 }
 
 // appendControl encodes an entry that defines a bucket, or ends it.

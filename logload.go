@@ -375,12 +375,8 @@ func (w *waking) block(i int, out *decoded) error {
 		if w.isGone(i, row) {
 			continue
 		}
-		m := Meta{Version: Version(k.Versions[row]), CreatedAt: Millis(k.Created[row]), UpdatedAt: Millis(k.Updated[row])}
-		if k.Expires != nil {
-			m.ExpiresAt = Millis(k.Expires[row])
-		}
-		if !w.same && m.ExpiresAt == 0 && w.b.def.TTL > 0 { // as if it had been so when it was inserted
-			m.ExpiresAt = m.CreatedAt + Millis(w.b.def.TTL.Milliseconds())
+		m := w.meta(k, row)
+		if changed != nil && m.ExpiresAt != expiry(k, row) {
 			changed[row] = true
 		}
 		*w.b.shape.meta(v) = m
@@ -393,6 +389,27 @@ func (w *waking) block(i int, out *decoded) error {
 	clear(rows[to:])
 	out.rows, out.places = rows[:to], out.places[:to]
 	return nil
+}
+
+// meta is the metadata of a row: with the deadline that it would have if the
+// definition's TTL had been there when it was inserted.
+func (w *waking) meta(k *logentry.Block, row int) Meta {
+	m := Meta{
+		Version: Version(k.Versions[row]), CreatedAt: Millis(k.Created[row]), UpdatedAt: Millis(k.Updated[row]),
+		ExpiresAt: expiry(k, row),
+	}
+	if !w.same && m.ExpiresAt == 0 && w.b.def.TTL > 0 {
+		m.ExpiresAt = m.CreatedAt + Millis(w.b.def.TTL.Milliseconds())
+	}
+	return m
+}
+
+// expiry is the deadline that a row has in the log.
+func expiry(k *logentry.Block, row int) Millis {
+	if k.Expires == nil {
+		return 0
+	}
+	return Millis(k.Expires[row])
 }
 
 // decode makes records of a block whose definition is the bucket's: column by
@@ -511,7 +528,7 @@ func (w *waking) convert(i int, rows []*table.Version, changed []bool) error {
 		if w.isGone(i, row) {
 			continue
 		}
-		v, err := w.b.prep.restate(records[row].Fields, had, now)
+		v, err := w.b.prep.restate(records[row].Fields, had, w.meta(k, row), now)
 		if err != nil {
 			return fmt.Errorf("the definition does not fit a record in the log: %w", err)
 		}
@@ -523,8 +540,9 @@ func (w *waking) convert(i int, rows []*table.Version, changed []bool) error {
 // restate prepares a record that is there already for another definition: fields
 // that the one before did not have are generated or get their defaults, and
 // everything is checked.
-func (p *preparer) restate(in Fields, had map[string]bool, now time.Time) (*table.Version, error) {
+func (p *preparer) restate(in Fields, had map[string]bool, m Meta, now time.Time) (*table.Version, error) {
 	v := p.sh.alloc()
+	*p.sh.meta(v) = m
 	var wrong problems
 	used := 0
 	for i := range p.sh.slots {
@@ -539,9 +557,11 @@ func (p *preparer) restate(in Fields, had map[string]bool, now time.Time) (*tabl
 			continue
 		}
 		used++
-		if err := s.put(v, x, p.sh.lim); err != nil {
+		if err := p.take(s, v, x, now); err != nil {
 			s.setAbsent(v, false)
-			wrong.add(s.name, err)
+			if err := wrong.note(s.name, err); err != nil {
+				return nil, p.failed(s, err)
+			}
 			continue
 		}
 		s.judge(v, &wrong)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,23 @@ func (ps *problems) add(field string, err *valueError) {
 	*ps = append(*ps, Issue{Field: field, Code: Code(err.code), Message: err.msg})
 }
 
+// note adds what is wrong with a field and inside of it. Any other error, which is
+// the user's, is returned.
+func (ps *problems) note(field string, err error) error {
+	switch e := err.(type) {
+	case *valueError:
+		ps.add(field, e)
+	case *insideError:
+		for _, is := range e.issues {
+			is.Field = field + is.Field
+			*ps = append(*ps, is)
+		}
+	default:
+		return err
+	}
+	return nil
+}
+
 func (ps problems) err(bucket string) error {
 	if len(ps) == 0 {
 		return nil
@@ -61,9 +79,11 @@ func (p *preparer) insertFields(in Fields, now time.Time) (*table.Version, error
 		x, ok := in[s.name]
 		if ok {
 			used++
-			if err := s.put(v, x, sh.lim); err != nil {
+			if err := p.take(s, v, x, now); err != nil {
 				s.setAbsent(v, false)
-				wrong.add(s.name, err)
+				if err := wrong.note(s.name, err); err != nil {
+					return nil, p.failed(s, err)
+				}
 				continue
 			}
 		} else {
@@ -98,8 +118,10 @@ func (p *preparer) insertStruct(v *table.Version, now time.Time) error {
 		s := &sh.slots[i]
 		if s.zero(v) && (s.zeroAbsent || s.nilable()) {
 			s.setAbsent(v, true)
-		} else if err := s.settle(v, sh.lim); err != nil {
-			wrong.add(s.name, err)
+		} else if err := p.settle(s, v, now); err != nil {
+			if err := wrong.note(s.name, err); err != nil {
+				return p.failed(s, err)
+			}
 			continue
 		}
 		if err := p.finish(s, v, now, &wrong); err != nil {
@@ -128,7 +150,7 @@ func (p *preparer) requested(v *table.Version, now time.Time, wrong *problems) {
 func (p *preparer) complete(v *table.Version, now time.Time, wrong problems) error {
 	for i := range p.sh.slots {
 		s := &p.sh.slots[i]
-		if wrong.names(s.name) {
+		if wrong.names(s) {
 			continue
 		}
 		if err := p.finish(s, v, now, &wrong); err != nil {
@@ -141,21 +163,91 @@ func (p *preparer) complete(v *table.Version, now time.Time, wrong problems) err
 	return p.accept(v, wrong)
 }
 
-// names reports whether there is a problem with a field already.
-func (ps problems) names(field string) bool {
-	return slices.ContainsFunc(ps, func(is Issue) bool { return is.Field == field })
+// take brings a value from outside into a field, completed and checked inside.
+// Errors: *valueError, *insideError, or that of a default function.
+func (p *preparer) take(s *slot, v *table.Version, x any, now time.Time) error {
+	if s.inner == nil {
+		if err := s.put(v, x, p.sh.lim); err != nil {
+			return err
+		}
+		return nil
+	}
+	c, err := p.sh.lim.convert(s.typ, x)
+	if err != nil {
+		return err
+	}
+	if c == nil {
+		s.clear(v)
+		return nil
+	}
+	if err := s.complete(c, p.sh.lim, now); err != nil {
+		return err
+	}
+	if err := s.keep(v, c); err != nil {
+		return err
+	}
+	return nil
+}
+
+// settle is slot.settle, and takes care of what is inside.
+func (p *preparer) settle(s *slot, v *table.Version, now time.Time) error {
+	if err := s.settle(v, p.sh.lim); err != nil {
+		return err
+	}
+	if s.inner == nil || s.inner.fixed {
+		return nil
+	}
+	return s.completeMemory(v, p.sh.lim, now)
+}
+
+// failed is the error of a function of the user's, at a field.
+func (p *preparer) failed(s *slot, err error) error {
+	if e, ok := err.(*Error); ok && e.Bucket == "" { // from inside of the field
+		return &Error{Op: e.Op + " of field " + s.name, Bucket: p.sh.bucket, Err: e.Err}
+	}
+	return err
+}
+
+// names reports whether there is a problem with a field already, or inside of it.
+func (ps problems) names(s *slot) bool {
+	return slices.ContainsFunc(ps, func(is Issue) bool { return s.owns(is.Field) })
+}
+
+// owns reports whether a path leads to the field or into it.
+func (s *slot) owns(path string) bool {
+	rest, ok := strings.CutPrefix(path, s.name)
+	return ok && (rest == "" || s.inner != nil && (rest[0] == '.' || rest[0] == '['))
 }
 
 // sort brings the problems into the order of the fields.
 func (ps problems) sort(sh *shape) {
-	slices.SortStableFunc(ps, func(a, b Issue) int { return cmp.Compare(sh.byName[a.Field], sh.byName[b.Field]) })
+	slices.SortStableFunc(ps, func(a, b Issue) int { return cmp.Compare(sh.position(a.Field), sh.position(b.Field)) })
+}
+
+// position is that of the field that a path begins with.
+func (sh *shape) position(path string) int {
+	for end := len(path); end > 0; end = strings.LastIndexAny(path[:end], ".[") {
+		if i, ok := sh.byName[path[:end]]; ok {
+			return i
+		}
+	}
+	return len(sh.slots)
+}
+
+// verdict is the end of preparing a record: the error that lists what is wrong, or
+// what the validators say of it.
+func (p *preparer) verdict(v *table.Version, wrong problems) error {
+	if len(wrong) > 0 || !p.sh.judged {
+		return wrong.err(p.sh.bucket)
+	}
+	return p.sh.validate(v)
 }
 
 // accept is the end of preparing a new record: numbers that it brought for
 // autoincrement fields are taken from now on.
 func (p *preparer) accept(v *table.Version, wrong problems) error {
-	if len(wrong) > 0 {
-		return wrong.err(p.sh.bucket)
+	if err := p.verdict(v, wrong); err != nil {
+		return err
 	}
 	for _, i := range p.sh.autos {
 		if s := &p.sh.slots[i]; !s.absent(v) {
@@ -170,11 +262,10 @@ func (p *preparer) accept(v *table.Version, wrong problems) error {
 func (p *preparer) finish(s *slot, v *table.Version, now time.Time, wrong *problems) error {
 	if s.absent(v) {
 		if err := p.fill(s, v, now); err != nil {
-			if ve, ok := err.(*valueError); ok {
-				wrong.add(s.name, ve)
-				return nil
+			if err := wrong.note(s.name, err); err != nil {
+				return p.failed(s, err)
 			}
-			return err
+			return nil
 		}
 	}
 	s.judge(v, wrong)
@@ -211,7 +302,7 @@ func (p *preparer) fill(s *slot, v *table.Version, now time.Time) error {
 			return err
 		}
 	case s.gen != 0:
-		if err := s.put(v, p.generate(s, now), p.sh.lim); err != nil {
+		if err := s.put(v, s.generate(now), p.sh.lim); err != nil {
 			return err
 		}
 	case s.defFunc != nil:
@@ -219,22 +310,39 @@ func (p *preparer) fill(s *slot, v *table.Version, now time.Time) error {
 		if err != nil {
 			return &Error{Op: "default of field " + s.name, Bucket: p.sh.bucket, Err: err}
 		}
-		if err := s.put(v, x, p.sh.lim); err != nil {
-			err.msg = "its default " + err.msg
-			return err
-		}
+		return ofDefault(p.take(s, v, x, now))
+	case s.hasDefault && (s.inner != nil || s.kind == memRef):
+		return ofDefault(p.take(s, v, s.def, now))
 	case s.hasDefault:
-		if s.kind == memRef {
-			if err := s.putRef(v, s.def, p.sh.lim); err != nil {
-				return err
-			}
-			return nil
-		}
 		if err := s.store(v, cloneValue(s.def)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ofDefault says in what is wrong with a value that it was the default.
+func ofDefault(err error) error {
+	const by = "its default "
+	switch e := err.(type) {
+	case *valueError:
+		return &valueError{e.code, by + e.msg}
+	case *insideError:
+		for i := range e.issues {
+			e.issues[i].Message = by + e.issues[i].Message
+		}
+	}
+	return err
+}
+
+// unfitting says which rules speak of what the struct of the bucket does not have.
+func (sh *shape) unfitting() (issues []Issue) {
+	for i := range sh.slots {
+		if s := &sh.slots[i]; s.kind == memRef {
+			issues = append(issues, s.unfit(s.goType, s.name)...)
+		}
+	}
+	return issues
 }
 
 // checkDefaults tries each default on the struct's fields, which may be narrower
@@ -276,14 +384,15 @@ func newUUID() string {
 	return id.String()
 }
 
-func (p *preparer) generate(s *slot, now time.Time) any {
-	switch s.gen {
+// generate makes a value of any generator but Autoincrement.
+func (r *rules) generate(now time.Time) any {
+	switch r.gen {
 	case UUID:
 		return newUUID()
 	case CUID:
 		return cuid.New()
 	}
-	switch s.typ {
+	switch r.typ {
 	case Date:
 		return now
 	case String:
@@ -396,8 +505,10 @@ func (p *preparer) merge(old *table.Version, in Fields, now time.Time) (*table.V
 		if i == sh.key || s.gen != 0 {
 			continue
 		}
-		if err := s.put(v, x, sh.lim); err != nil {
-			wrong.add(name, err)
+		if err := p.take(s, v, x, now); err != nil {
+			if err := wrong.note(name, err); err != nil {
+				return nil, p.failed(s, err)
+			}
 			continue
 		}
 		// The rest of the record was valid when it was written, and its schema
@@ -409,13 +520,13 @@ func (p *preparer) merge(old *table.Version, in Fields, now time.Time) (*table.V
 		p.extraFields(v, in, &wrong)
 	}
 	p.stampNext(v, old, now)
-	return v, wrong.err(sh.bucket)
+	return v, p.verdict(v, wrong)
 }
 
 // updateStruct prepares the version that follows old from a version whose body
 // was filled from a struct.
 func (p *preparer) updateStruct(v, old *table.Version) error {
-	sh := p.sh
+	sh, now := p.sh, p.clock()
 	var wrong problems
 	for _, r := range sh.hide {
 		reflect.NewAt(r.typ, at(v, sh.bodyOff+r.off)).Elem().SetZero()
@@ -435,16 +546,22 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 			}
 			continue // it was valid, and its schema has not changed since
 		}
+		if s.kind == memRef && !s.absent(old) && s.untouched(v, old) {
+			s.copyFrom(v, old) // likewise
+			continue
+		}
 		if s.zero(v) && (s.zeroNull || s.nilable() || s.absent(old)) {
 			s.setAbsent(v, true)
-		} else if err := s.settle(v, sh.lim); err != nil {
-			wrong.add(s.name, err)
+		} else if err := p.settle(s, v, now); err != nil {
+			if err := wrong.note(s.name, err); err != nil {
+				return p.failed(s, err)
+			}
 			continue
 		}
 		s.judge(v, &wrong)
 	}
-	p.stampNext(v, old, p.clock())
-	return wrong.err(sh.bucket)
+	p.stampNext(v, old, now)
+	return p.verdict(v, wrong)
 }
 
 // scalar reports whether the field's memory holds all of its value, or an
@@ -458,14 +575,14 @@ func (p *preparer) follow(v, old *table.Version, wrong problems) error {
 		s := &p.sh.slots[i]
 		if i == p.sh.key || s.gen != 0 {
 			s.copyFrom(v, old)
-			wrong = slices.DeleteFunc(wrong, func(is Issue) bool { return is.Field == s.name })
-		} else if !wrong.names(s.name) {
+			wrong = slices.DeleteFunc(wrong, func(is Issue) bool { return s.owns(is.Field) })
+		} else if !wrong.names(s) {
 			s.judge(v, &wrong)
 		}
 	}
 	wrong.sort(p.sh)
 	p.stampNext(v, old, p.clock())
-	return wrong.err(p.sh.bucket)
+	return p.verdict(v, wrong)
 }
 
 // nilable reports whether the field's Go type has a nil, which is absence.

@@ -2,9 +2,6 @@ package store
 
 import (
 	"fmt"
-	"math"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -100,6 +97,25 @@ type Field struct {
 	MinLength, MaxLength int
 	Pattern              string // String only; RE2, matched anywhere unless anchored
 	Ref                  string // the bucket that the field's value is a key of; kept as metadata
+
+	// Properties are the fields of an Object, by the same rules at any depth but for
+	// Unique and Autoincrement; nil: it may hold anything. An object that is written,
+	// at insert or at update, is completed and checked as a whole. Null counts as
+	// absent. What is not among them is refused, unless Extra keeps it as it came.
+	Properties Schema
+	Extra      bool
+	// Items is the rule for each element of an Array; nil: it may hold anything. A
+	// Required one refuses null. It has no default and is not generated.
+	Items *Field
+	// Validate refuses a value by an error, which becomes an [Issue] with
+	// CodeValidate, or, if it is a *ValidationError, its issues. It is called at each
+	// insert and update of a record that has the field, after all other rules, with a
+	// copy of the value and the record as it would be written. It runs in the writing
+	// goroutine, which waits for it and nobody else does; it may read from the store
+	// and keep rec. A panic is the error of the write.
+	Validate func(value any, rec Record) error
+
+	names []string // the order of Properties; set from structs, else alphabetical
 }
 
 // Schema is the fields of a bucket by name.
@@ -129,27 +145,62 @@ type Definition struct {
 	// Volatile keeps the bucket out of the log: it is empty when the store is opened
 	// again.
 	Volatile bool
+	// Validate refuses a record by an error, as [Field.Validate] does a value: once
+	// every field is right.
+	Validate func(rec Record) error
 
 	fields []string // order of the fields; set from structs, else alphabetical
+	endless bool    // the schema contains itself, or might as well
+}
+
+// maxFields bounds the fields of a definition, those of objects in objects
+// included, and maxSchemaDepth how deep they lie.
+const (
+	maxFields      = 10_000
+	maxSchemaDepth = 100
+)
+
+// clone copies a schema, as long as left lasts.
+func (s Schema) clone(depth int, left *int) Schema {
+	if s == nil {
+		return nil
+	}
+	out := make(Schema, len(s))
+	for name, f := range s {
+		out[name] = f.clone(depth, left)
+	}
+	return out
+}
+
+func (f Field) clone(depth int, left *int) Field {
+	if *left--; *left < 0 || depth > maxSchemaDepth {
+		*left = -1
+		f.Properties, f.Items = nil, nil
+	}
+	f.Enum = slices.Clone(f.Enum)
+	for i := range f.Enum {
+		f.Enum[i] = copyOption(f.Enum[i])
+	}
+	f.Default = copyOption(f.Default)
+	if f.Min != nil {
+		f.Min = &Limit{f.Min.n}
+	}
+	if f.Max != nil {
+		f.Max = &Limit{f.Max.n}
+	}
+	f.names = slices.Clone(f.names)
+	f.Properties = f.Properties.clone(depth+1, left)
+	if f.Items != nil {
+		item := f.Items.clone(depth+1, left)
+		f.Items = &item
+	}
+	return f
 }
 
 func (d Definition) clone() Definition {
-	s := make(Schema, len(d.Schema))
-	for name, f := range d.Schema {
-		f.Enum = slices.Clone(f.Enum)
-		for i := range f.Enum {
-			f.Enum[i] = copyOption(f.Enum[i])
-		}
-		f.Default = copyOption(f.Default)
-		if f.Min != nil {
-			f.Min = &Limit{f.Min.n}
-		}
-		if f.Max != nil {
-			f.Max = &Limit{f.Max.n}
-		}
-		s[name] = f
-	}
-	d.Schema = s
+	left := maxFields
+	d.Schema = d.Schema.clone(1, &left)
+	d.endless = left < 0
 	d.Indexes = slices.Clone(d.Indexes)
 	for i := range d.Indexes {
 		d.Indexes[i] = slices.Clone(d.Indexes[i])
@@ -171,38 +222,19 @@ func copyOption(v any) any {
 	return v
 }
 
-// rules is a field's schema, compiled once.
-type rules struct {
-	typ        Type
-	required   bool
-	gen        Generator
-	hasDefault bool
-	def        any // canonical
-	defFunc    func() any
-	unique     bool
-	enumText   []string
-	enum       []any // canonical, for other types than String
-	format     Format
-	min, max   *Limit
-	minLen     int
-	maxLen     int
-	pattern    *regexp.Regexp
-	patternSrc string
-	zeroAbsent bool // struct field: its zero value counts as absent at insert
-	zeroNull   bool // struct field: its zero value counts as absent at update too
-	// plain: nothing to check beyond the type
-	plain bool
-}
-
 // fieldNames returns the fields in their order: those of a struct as it has
 // them, others by the alphabet.
-func (d *Definition) fieldNames() []string {
-	names := slices.DeleteFunc(slices.Clone(d.fields), func(name string) bool {
-		_, ok := d.Schema[name]
+func (d *Definition) fieldNames() []string { return d.Schema.inOrder(d.fields) }
+
+// inOrder returns the names of the fields: those of order as they are there, all
+// others by the alphabet.
+func (s Schema) inOrder(order []string) []string {
+	names := slices.DeleteFunc(slices.Clone(order), func(name string) bool {
+		_, ok := s[name]
 		return !ok
 	})
 	n := len(names)
-	for name := range d.Schema {
+	for name := range s {
 		if !slices.Contains(names[:n], name) {
 			names = append(names, name)
 		}
@@ -220,6 +252,10 @@ func (d *Definition) check(bucket string, lim limits) ([]rules, []Issue) {
 	var issues []Issue
 	bad := func(field, format string, args ...any) {
 		issues = append(issues, Issue{Field: field, Code: CodeType, Message: fmt.Sprintf(format, args...)})
+	}
+	if d.endless { // and was cut off anywhere
+		bad("", "the schema has more than %d fields, or some that lie deeper than %d levels", maxFields, maxSchemaDepth)
+		return nil, issues
 	}
 	if msg := badName(bucket); msg != "" {
 		bad("", "the bucket's name %s", msg)
@@ -256,10 +292,9 @@ func (d *Definition) check(bucket string, lim limits) ([]rules, []Issue) {
 			bad(name, "the name belongs to the store's metadata")
 		}
 		f := d.Schema[name]
-		r, wrong := f.compile(lim)
-		for _, msg := range wrong {
-			bad(name, "%s", msg)
-		}
+		c := fieldCompiler{lim: lim, issues: issues}
+		r := c.compile(&f, name, 1)
+		issues = c.issues
 		if name == d.Key {
 			r.required = true
 		}
@@ -323,311 +358,4 @@ func badName(name string) string {
 		return "contains a control character"
 	}
 	return ""
-}
-
-// compile turns a field's schema into rules and says what is wrong with it.
-func (f *Field) compile(lim limits) (rules, []string) {
-	var wrong []string
-	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	r := rules{
-		typ: f.Type, required: f.Required, gen: f.Generated, unique: f.Unique, format: f.Format,
-		min: f.Min, max: f.Max, minLen: f.MinLength, maxLen: f.MaxLength,
-	}
-	if f.Type == 0 || f.Type > Any {
-		bad("has no valid type")
-		return r, wrong
-	}
-	numeric := f.Type == Int || f.Type == Float || f.Type == Number
-	if (f.Min != nil || f.Max != nil) && !numeric {
-		bad("min and max need a number, not %s", f.Type)
-	}
-	for _, l := range []*Limit{f.Min, f.Max} {
-		if l != nil && l.n.isNaN() {
-			bad("a bound is NaN")
-		}
-	}
-	if f.Min != nil && f.Max != nil && f.Min.n.compare(f.Max.n) > 0 {
-		bad("min is above max")
-	}
-	if f.MinLength != 0 || f.MaxLength != 0 {
-		if f.Type != String && f.Type != Bytes && f.Type != Array {
-			bad("minLength and maxLength need a string, bytes or an array, not %s", f.Type)
-		}
-		if f.MinLength < 0 || f.MaxLength < 0 {
-			bad("a length is negative")
-		} else if f.MaxLength > 0 && f.MinLength > f.MaxLength {
-			bad("minLength is above maxLength")
-		}
-	}
-	if f.Pattern != "" {
-		if f.Type != String {
-			bad("a pattern needs a string, not %s", f.Type)
-		}
-		if len(f.Pattern) > 1<<16 {
-			bad("the pattern is longer than 64 KiB")
-		} else if re, err := regexp.Compile(f.Pattern); err != nil {
-			bad("bad pattern: %v", err)
-		} else {
-			r.pattern, r.patternSrc = re, f.Pattern
-		}
-	}
-	if f.Format > ISODate {
-		bad("has no valid format")
-	} else if f.Format != 0 && f.Type != String {
-		bad("a format needs a string, not %s", f.Type)
-	}
-	switch {
-	case f.Generated > Timestamp:
-		bad("has no valid generator")
-	case (f.Generated == UUID || f.Generated == CUID) && f.Type != String,
-		f.Generated == Autoincrement && f.Type != Int && f.Type != Number,
-		f.Generated == Timestamp && f.Type != Date && f.Type != Int && f.Type != Number && f.Type != String:
-		bad("its generator does not make values of type %s", f.Type)
-	}
-	if f.Unique && (f.Type == Object || f.Type == Array || f.Type == Any) {
-		bad("a field of type %s cannot be unique", f.Type)
-	}
-	for _, e := range f.Enum {
-		v, err := lim.convert(f.Type, e)
-		switch {
-		case err != nil:
-			bad("a value of enum %s", err.msg)
-		case v == nil:
-			bad("a value of enum is null")
-		case f.Type == String:
-			r.enumText = append(r.enumText, v.(string))
-		default:
-			r.enum = append(r.enum, v)
-		}
-	}
-	r.plain = len(f.Enum) == 0 && f.Format == 0 && f.Min == nil && f.Max == nil && f.MinLength == 0 && f.MaxLength == 0 && r.pattern == nil
-	if fn, ok := f.Default.(func() any); ok && fn == nil {
-		bad("its default is a nil function")
-	} else if ok {
-		r.hasDefault, r.defFunc = true, fn
-	} else if f.Default != nil {
-		v, err := lim.convert(f.Type, f.Default)
-		if err != nil {
-			bad("its default %s", err.msg)
-		} else {
-			r.hasDefault, r.def = true, v
-			for _, is := range r.describe(nil, "", r.checkValue(v)) {
-				bad("its default %s", is.Message)
-			}
-		}
-	}
-	return r, wrong
-}
-
-// convert brings a value from outside into the canonical form of a type: a copy
-// that shares nothing mutable. nil stays nil.
-func (l limits) convert(t Type, v any) (any, *valueError) {
-	if v == nil {
-		return nil, nil
-	}
-	c, err := l.convertValue(t, v)
-	if err == nil {
-		return c, nil
-	}
-	switch rv := reflect.ValueOf(v); {
-	case rv.Kind() == reflect.Pointer && rv.IsNil():
-		return nil, nil
-	case (t == Float || t == Number) && v == infinityText:
-		return math.Inf(1), nil
-	case (t == Float || t == Number) && v == "-"+infinityText:
-		return math.Inf(-1), nil
-	}
-	return nil, err
-}
-
-// infinityText stands for an infinite float in JSON, which has no number for it.
-const infinityText = "Infinity"
-
-func (l limits) convertValue(t Type, v any) (any, *valueError) {
-	switch t {
-	case String:
-		if s, ok := v.(string); ok && utf8.ValidString(s) && len(s) <= l.bytes {
-			return v, nil
-		}
-		s, err := toString(v)
-		if err == nil && len(s) > l.bytes {
-			return nil, errTooLarge(l)
-		}
-		return s, err
-	case Int:
-		if _, ok := v.(int64); ok {
-			return v, nil
-		}
-		i, err := toInt(v)
-		return i, err
-	case Float:
-		f, err := toFloat(v)
-		return f, err
-	case Number:
-		i, f, isFloat, err := toNumber(v)
-		if isFloat {
-			return f, err
-		}
-		return i, err
-	case Bool:
-		b, err := toBool(v)
-		return b, err
-	case Date:
-		d, err := toTime(v)
-		return d, err
-	case Bytes:
-		b, err := toBytes(v)
-		if err == nil && len(b) > l.bytes {
-			return nil, errTooLarge(l)
-		}
-		return b, err
-	}
-	c, err := l.normalize(v)
-	if t == Any || err == nil && c == nil {
-		return c, err
-	}
-	// The wrong kind of value is said to be that, whatever else is wrong with it.
-	switch typeName(v) {
-	case "string", "number", "bool", "date", "bytes":
-		return nil, errWant("an "+t.String(), v)
-	case "object":
-		if t == Array {
-			return nil, errWant("an array", v)
-		}
-	case "array":
-		if t == Object {
-			return nil, errWant("an object", v)
-		}
-	}
-	return c, err
-}
-
-// broken is a set of rules that a value breaks: a bit for each of codes.
-type broken uint16
-
-// codes are the rules that a check may find broken, in the order of reporting.
-var codes = [...]Code{CodeRequired, CodeEnum, CodeMin, CodeMax, CodeMinLength, CodeMaxLength, CodePattern, CodeFormat}
-
-const (
-	brokenRequired broken = 1 << iota
-	brokenEnum
-	brokenMin
-	brokenMax
-	brokenMinLength
-	brokenMaxLength
-	brokenPattern
-	brokenFormat
-)
-
-func (r *rules) checkText(s string) (bad broken) {
-	if r.minLen > 0 || r.maxLen > 0 {
-		// A string has no more runes than bytes and at least a quarter of them.
-		if n := len(s); n < r.minLen || r.maxLen > 0 && n > r.maxLen || n/4 < r.minLen {
-			bad |= r.checkLen(utf8.RuneCountInString(s))
-		}
-	}
-	if r.enumText != nil && !slices.Contains(r.enumText, s) {
-		bad |= brokenEnum
-	}
-	switch {
-	case r.format == Email && !validEmail(s), r.format == URL && !validURL(s), r.format == ISODate && !validISODate(s):
-		bad |= brokenFormat
-	}
-	if r.pattern != nil && !r.pattern.MatchString(s) {
-		bad |= brokenPattern
-	}
-	return bad
-}
-
-func (r *rules) checkLen(n int) (bad broken) {
-	if n < r.minLen {
-		bad |= brokenMinLength
-	}
-	if r.maxLen > 0 && n > r.maxLen {
-		bad |= brokenMaxLength
-	}
-	return bad
-}
-
-func (r *rules) checkNumber(n number) (bad broken) {
-	if r.min != nil && n.compare(r.min.n) < 0 {
-		bad |= brokenMin
-	}
-	if r.max != nil && n.compare(r.max.n) > 0 {
-		bad |= brokenMax
-	}
-	if r.enum != nil {
-		bad |= r.checkEnum(n.value())
-	}
-	return bad
-}
-
-func (r *rules) checkEnum(v any) broken {
-	if len(r.enum) == 0 || slices.ContainsFunc(r.enum, func(e any) bool { return equalValues(e, v) }) {
-		return 0
-	}
-	return brokenEnum
-}
-
-// checkValue checks a canonical value of the rules' type.
-func (r *rules) checkValue(v any) (bad broken) {
-	switch v := v.(type) {
-	case string:
-		if r.typ == String {
-			return r.checkText(v)
-		}
-	case int64:
-		return r.checkNumber(intNumber(v))
-	case float64:
-		return r.checkNumber(floatNumber(v))
-	case []byte:
-		bad = r.checkLen(len(v))
-	case []any:
-		bad = r.checkLen(len(v))
-	}
-	return bad | r.checkEnum(v)
-}
-
-// describe appends the broken rules as issues of a field.
-func (r *rules) describe(issues []Issue, field string, bad broken) []Issue {
-	for i, code := range codes {
-		if bad>>i&1 != 0 {
-			issues = append(issues, Issue{field, code, r.message(code)})
-		}
-	}
-	return issues
-}
-
-// message says in words that a rule is broken.
-func (r *rules) message(code Code) string {
-	unit := "characters"
-	switch r.typ {
-	case Bytes:
-		unit = "bytes"
-	case Array:
-		unit = "elements"
-	}
-	switch code {
-	case CodeRequired:
-		return "is required"
-	case CodeEnum:
-		names := slices.Clone(r.enumText)
-		for _, e := range r.enum {
-			names = append(names, fmt.Sprint(e))
-		}
-		return "must be one of " + strings.Join(names, ", ")
-	case CodeMin:
-		return "is less than " + r.min.String()
-	case CodeMax:
-		return "is greater than " + r.max.String()
-	case CodeMinLength:
-		return fmt.Sprintf("is shorter than %d %s", r.minLen, unit)
-	case CodeMaxLength:
-		return fmt.Sprintf("is longer than %d %s", r.maxLen, unit)
-	case CodeFormat:
-		return "is not a valid " + formatNames[r.format]
-	case CodePattern:
-		return "does not match the pattern " + r.patternSrc
-	}
-	return "breaks the rule " + string(code)
 }

@@ -42,6 +42,9 @@ type shape struct {
 	refs    bool     // the body has pointers, slices, maps: a copy must be deep
 	indexes []indexPlan
 	uniques bool // some index is unique
+	judged  bool // some field, or the record, has a validator
+	calls   bool // a merge calls functions of the user's
+	judge   func(Record) error
 	asked   int  // of the indexes: those of the definition; behind them the store's own
 	ttl     time.Duration
 	expiry  int // the index of deadlines
@@ -528,7 +531,7 @@ func (s *slot) settle(v *table.Version, lim limits) *valueError {
 		}
 	case memRef:
 		rv := reflect.NewAt(s.goType, p).Elem()
-		if _, err := lim.normalize(rv.Interface()); err != nil {
+		if err := lim.measure(rv); err != nil {
 			return err
 		}
 		rv.Set(cloneReflect(rv, true))

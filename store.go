@@ -298,7 +298,7 @@ func (st *Store) define(ctx context.Context, name string, def Definition, t refl
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
 	sh := newShape(name, &def, compiled, t, info, nil, lim)
-	if issues = sh.checkDefaults(); len(issues) > 0 {
+	if issues = append(sh.unfitting(), sh.checkDefaults()...); len(issues) > 0 {
 		return nil, &DefinitionError{Bucket: name, Issues: issues}
 	}
 	b, err := st.add(ctx, name, def, sh, info)

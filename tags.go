@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,6 +23,8 @@ type structInfo struct {
 	hide    []region
 	metaOff uintptr
 	hasMeta bool
+
+	described int // fields, inside of others
 }
 
 var metaType = reflect.TypeFor[Meta]()
@@ -85,23 +88,8 @@ func (info *structInfo) walk(t reflect.Type, base uintptr, named *[]namedIndex, 
 			continue
 		}
 		field := Field{Type: typ}
-		seen := map[string]bool{}
-		for options != "" {
-			var opt string
-			if strings.HasPrefix(options, "pattern=") { // it may contain commas, and is the last
-				opt, options = options, ""
-			} else {
-				opt, options, _ = strings.Cut(options, ",")
-			}
-			key, _, _ := strings.Cut(opt, "=")
-			if seen[key] && key != "index" {
-				bad("option %s is given twice", key)
-			}
-			seen[key] = true
-			if msg := info.option(name, opt, &field, named); msg != "" {
-				bad("%s", msg)
-			}
-		}
+		info.describe(&field, f.Type, name, nil, &issues)
+		eachOption(options, func(opt string) string { return info.option(name, opt, &field, named) }, bad)
 		info.def.Schema[name] = field
 		info.def.fields = append(info.def.fields, name)
 		info.fields = append(info.fields, member{name, off, f.Type})
@@ -109,8 +97,116 @@ func (info *structInfo) walk(t reflect.Type, base uintptr, named *[]namedIndex, 
 	return issues
 }
 
-// option applies one option of a tag and says what is wrong with it.
+// eachOption hands the options of a tag to apply, and what that says to bad.
+func eachOption(options string, apply func(opt string) string, bad func(format string, args ...any)) {
+	seen := map[string]bool{}
+	for options != "" {
+		var opt string
+		if name, _, _ := strings.Cut(options, "="); name == "pattern" || strings.HasSuffix(name, "items.pattern") {
+			opt, options = options, "" // it may contain commas, and is the last
+		} else {
+			opt, options, _ = strings.Cut(options, ",")
+		}
+		key, _, _ := strings.Cut(opt, "=")
+		if seen[key] && key != "index" {
+			bad("option %s is given twice", key)
+		}
+		seen[key] = true
+		if msg := apply(opt); msg != "" {
+			bad("%s", msg)
+		}
+	}
+}
+
+// describe gives a field the properties and the items that its Go type has. around
+// has the types that it lies in: where one contains itself, it may hold anything.
+func (info *structInfo) describe(f *Field, t reflect.Type, path string, around []reflect.Type, issues *[]Issue) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if info.described++; info.described > maxFields || slices.Contains(around, t) {
+		return // more than maxFields are refused by the check of the definition
+	}
+	around = append(around[:len(around):len(around)], t)
+	switch {
+	case f.Type == Array && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array):
+		if typ, ok := typeOf(t.Elem()); ok {
+			f.Items = &Field{Type: typ}
+			info.describe(f.Items, t.Elem(), path+"[]", around, issues)
+		}
+	case f.Type == Object && t.Kind() == reflect.Struct:
+		f.Properties = Schema{}
+		for _, part := range planOf(t).fields {
+			sf := t.FieldByIndex(part.index)
+			at := path + "." + part.name
+			bad := func(format string, args ...any) {
+				*issues = append(*issues, Issue{at, CodeType, fmt.Sprintf(format, args...)})
+			}
+			typ, ok := typeOf(sf.Type)
+			if !ok {
+				bad("a field of Go type %s cannot be stored", sf.Type)
+				continue
+			}
+			sub := Field{Type: typ}
+			info.describe(&sub, sf.Type, at, around, issues)
+			_, options, _ := strings.Cut(sf.Tag.Get("store"), ",")
+			eachOption(options, sub.option, bad)
+			f.Properties[part.name] = sub
+			f.names = append(f.names, part.name)
+		}
+	}
+}
+
+// option applies one option of the tag of a field of the bucket, and says what is
+// wrong with it.
 func (info *structInfo) option(name, opt string, f *Field, named *[]namedIndex) string {
+	key, val, hasVal := strings.Cut(opt, "=")
+	switch key {
+	case "key", "unique", "omitzero":
+		if hasVal {
+			return fmt.Sprintf("option %s takes no value", key)
+		}
+	case "index":
+		if hasVal && val == "" {
+			return "option index= needs a name"
+		}
+	}
+	switch key {
+	case "key":
+		if info.def.Key != "" {
+			return "a struct has one key, and " + info.def.Key + " is it"
+		}
+		info.def.Key = name
+	case "unique":
+		f.Unique = true
+	case "omitzero":
+		info.omit[name] = true
+	case "index":
+		if !hasVal {
+			info.def.Indexes = append(info.def.Indexes, Index{name})
+			return ""
+		}
+		for i := range *named {
+			if (*named)[i].name == val {
+				(*named)[i].fields = append((*named)[i].fields, name)
+				return ""
+			}
+		}
+		*named = append(*named, namedIndex{val, Index{name}})
+	default:
+		return f.option(opt)
+	}
+	return ""
+}
+
+// option applies one option of a tag that any field may have, at any depth.
+func (f *Field) option(opt string) string {
+	if rest, ok := strings.CutPrefix(opt, "items."); ok {
+		if f.Items == nil {
+			return fmt.Sprintf("option %q needs a slice or an array", opt)
+		}
+		return f.Items.option(rest)
+	}
 	key, val, hasVal := strings.Cut(opt, "=")
 	number := func(set func(*Limit)) string {
 		if i, err := strconv.ParseInt(val, 10, 64); err == nil {
@@ -131,13 +227,11 @@ func (info *structInfo) option(name, opt string, f *Field, named *[]namedIndex) 
 		return ""
 	}
 	switch key {
-	case "key", "required", "unique", "omitzero":
+	case "key", "unique", "omitzero", "index":
+		return fmt.Sprintf("option %s is for fields of the bucket, not for what is inside of one", key)
+	case "required":
 		if hasVal {
 			return fmt.Sprintf("option %s takes no value", key)
-		}
-	case "index":
-		if hasVal && val == "" {
-			return "option index= needs a name"
 		}
 	default:
 		if !hasVal || val == "" && key != "default" && key != "enum" {
@@ -145,29 +239,8 @@ func (info *structInfo) option(name, opt string, f *Field, named *[]namedIndex) 
 		}
 	}
 	switch key {
-	case "key":
-		if info.def.Key != "" {
-			return "a struct has one key, and " + info.def.Key + " is it"
-		}
-		info.def.Key = name
 	case "required":
 		f.Required = true
-	case "unique":
-		f.Unique = true
-	case "omitzero":
-		info.omit[name] = true
-	case "index":
-		if !hasVal {
-			info.def.Indexes = append(info.def.Indexes, Index{name})
-			return ""
-		}
-		for i := range *named {
-			if (*named)[i].name == val {
-				(*named)[i].fields = append((*named)[i].fields, name)
-				return ""
-			}
-		}
-		*named = append(*named, namedIndex{val, Index{name}})
 	case "generated":
 		switch val {
 		case "uuid":

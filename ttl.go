@@ -112,7 +112,7 @@ func (b *bucket) touch(ctx context.Context, at *scope, op string, key any, when 
 		if when != nil {
 			var wrong *valueError
 			if ms, wrong = deadlineAt(*when, now); wrong != nil {
-				return nil, &ValidationError{b.name, []Issue{{metaExpiresAt, Code(wrong.code), wrong.msg}}}
+				return nil, &ValidationError{Bucket: b.name, Issues: []Issue{{metaExpiresAt, Code(wrong.code), wrong.msg}}}
 			}
 		}
 		return b.prep.retime(old, ms, now), nil

@@ -42,6 +42,12 @@ func (h *TypedBucket[T]) use() (*bucket, *codec[T]) {
 // autoincrement|timestamp, default=, enum=a|b, format=email|url|iso-date, min=,
 // max=, minLength=, maxLength=, ref=, and, as the last, pattern=.
 //
+// A struct in a field, or in the elements of one, becomes [Field.Properties] by its
+// own tags, which have the same form, without key, unique, omitzero, index and
+// autoincrement; where they give no name, a json tag's or the Go name is taken.
+// items.required, items.maxLength= and so on are the rules of the elements of a
+// slice. A struct that contains itself may hold anything from there on.
+//
 // For required, default, generated and omitzero the zero value counts as absent
 // at insert, for required and omitzero at update too; elsewhere a zero is a value.
 // A pointer field tells absent (nil) from zero; nil slices and maps are absent too. adjust may change the definition
@@ -132,7 +138,10 @@ func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
 }
 
 func (c *codec[T]) prepare(b *bucket, t *T, now time.Time) (*table.Version, error) {
-	v, wrong := c.bring(t, nil)
+	v, wrong, err := c.bring(t, nil)
+	if err != nil {
+		return nil, err
+	}
 	if c.native {
 		return v, b.prep.insertStruct(v, now)
 	}
@@ -140,7 +149,10 @@ func (c *codec[T]) prepare(b *bucket, t *T, now time.Time) (*table.Version, erro
 }
 
 func (c *codec[T]) prepareNext(b *bucket, t *T, old *table.Version) (*table.Version, error) {
-	v, wrong := c.bring(t, old)
+	v, wrong, err := c.bring(t, old)
+	if err != nil {
+		return nil, err
+	}
 	if c.native {
 		return v, b.prep.updateStruct(v, old)
 	}

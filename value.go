@@ -260,7 +260,15 @@ func (n *normalizer) reflected(rv reflect.Value, around int) (any, *valueError) 
 		}
 		return n.value(v, around)
 	}
-	return nil, &valueError{codeType, "cannot hold a " + t.String()}
+	return nil, errCannotHold(t)
+}
+
+func errCannotHold(t reflect.Type) *valueError {
+	return &valueError{codeType, "cannot hold a " + t.String()}
+}
+
+func errOpaque(t reflect.Type) *valueError {
+	return &valueError{codeType, "cannot hold a " + t.String() + ": it has no exported fields"}
 }
 
 func (n *normalizer) reflectedMap(rv reflect.Value, around int) (any, *valueError) {
@@ -300,7 +308,7 @@ func (n *normalizer) reflectedList(rv reflect.Value, around int) (any, *valueErr
 func (n *normalizer) reflectedStruct(rv reflect.Value, around int) (any, *valueError) {
 	plan := planOf(rv.Type())
 	if plan.opaque {
-		return nil, &valueError{codeType, "cannot hold a " + rv.Type().String() + ": it has no exported fields"}
+		return nil, errOpaque(rv.Type())
 	}
 	if err := n.enter(around, sizeMap, 0, 1); err != nil {
 		return nil, err
@@ -451,13 +459,26 @@ func newStructPlan(t reflect.Type) structPlan {
 	return p
 }
 
+// named returns the field with a name, nil if there is none.
+func (p structPlan) named(name string) *structField {
+	for i := range p.fields {
+		if p.fields[i].name == name {
+			return &p.fields[i]
+		}
+	}
+	return nil
+}
+
 // fieldName returns the key of a field, or "" for one that is left out, or the struct type whose fields stand in for it.
+// A name in a tag of the store's goes before one of json.
 func fieldName(f reflect.StructField) (name string, tagged bool, promote reflect.Type) {
-	tag := f.Tag.Get("json")
-	if tag == "-" {
+	own, json := f.Tag.Get("store"), f.Tag.Get("json")
+	if own == "-" || own == "" && json == "-" {
 		return "", false, nil
 	}
-	name, _, _ = strings.Cut(tag, ",")
+	if name, _, _ = strings.Cut(own, ","); name == "" && json != "-" {
+		name, _, _ = strings.Cut(json, ",")
+	}
 	if !utf8.ValidString(name) {
 		name = ""
 	}

@@ -135,7 +135,9 @@ const optimistic = 4
 
 // writeMany changes all records that match, in one commit and as if at one
 // moment: it is tried anew if any commit touched the bucket between reading and
-// writing. next makes the step for a record.
+// writing. next makes the step for a record. The last resort is to become the
+// writer for as long as it takes; but where records are made by functions of the
+// user's it gives up with errStale.
 func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, next func(old *table.Version) (step, error)) (int, error) {
 	var p plan
 	if err := b.compile(&p, filters, nil); err != nil {
@@ -145,7 +147,10 @@ func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, nex
 		if err := ctx.Err(); err != nil {
 			return 0, b.fail(op, Key{}, err)
 		}
-		n, err := b.tryMany(ctx, &p, try > optimistic, next)
+		n, err := b.tryMany(ctx, &p, try > optimistic && !b.shape.calls, next)
+		if err == errStale && try == optimistic && b.shape.calls {
+			return 0, err
+		}
 		if err == nil {
 			return n, nil
 		}
@@ -200,13 +205,37 @@ func (b *bucket) updateMany(ctx context.Context, at *scope, fields Fields, filte
 			return b.prep.merge(old, fields, now)
 		})
 	}
-	return b.writeMany(ctx, "update", filters, func(old *table.Version) (step, error) {
+	n, err := b.writeMany(ctx, "update", filters, func(old *table.Version) (step, error) {
 		v, err := b.prep.merge(old, fields, now)
 		if err != nil {
 			return step{}, err
 		}
 		return b.updateStep(old, v), nil
 	})
+	if err == errStale {
+		return b.updateTogether(ctx, fields, filters)
+	}
+	return n, err
+}
+
+// updateTogether is updateMany as a transaction, which holds nothing while functions
+// of the user's run, and minds only the commits that concern it.
+func (b *bucket) updateTogether(ctx context.Context, fields Fields, filters []Filter) (int, error) {
+	for try := 0; ; try++ {
+		n, err := InTransaction(ctx, b.store, func(tx *Tx) (int, error) {
+			return b.updateMany(ctx, &tx.scope, fields, filters)
+		})
+		var conflict *ConflictError
+		switch {
+		case err == nil || !errors.As(err, &conflict):
+			return n, err
+		case b.home.now.Load() != b:
+			return 0, errMoved
+		}
+		if err := pause(ctx, try); err != nil {
+			return 0, b.fail("update", Key{}, err)
+		}
+	}
 }
 
 func (b *bucket) deleteMany(ctx context.Context, at *scope, filters []Filter) (int, error) {
