@@ -99,9 +99,9 @@ func TestNestedDefinitionMistakes(t *testing.T) {
 	self["u"] = store.Field{Type: store.Object, Properties: self}
 	_, err := s.DefineBucket(bg, "b", store.Definition{Key: "id", Schema: store.Schema{
 		"id": {Type: store.Int},
-		"a": {Type: store.String, Properties: store.Schema{"x": {Type: store.Int}}},
-		"b": {Type: store.Object, Extra: true},
-		"c": {Type: store.Object, Items: &store.Field{Type: store.Int}},
+		"a":  {Type: store.String, Properties: store.Schema{"x": {Type: store.Int}}},
+		"b":  {Type: store.Object, Extra: true},
+		"c":  {Type: store.Object, Items: &store.Field{Type: store.Int}},
 		"d": {Type: store.Object, Properties: store.Schema{
 			"u": {Type: store.Int, Unique: true}, "n": {Type: store.Int, Generated: store.Autoincrement}, "p": {Type: store.String, Pattern: "("},
 			"": {Type: store.Int}, "e": {Type: store.Array, Items: &store.Field{Type: store.Int, Default: 1}}, "z": {},
@@ -284,8 +284,8 @@ func TestNestedStructsThatDoNotFit(t *testing.T) {
 	s := openStore(t, store.Options{})
 	_, err := s.DefineBucket(bg, "b", store.Definition{Key: "id", Schema: store.Schema{
 		"id": {Type: store.String},
-		"o": {Type: store.Object, Properties: store.Schema{"a": {Type: store.Int}, "b": {Type: store.String}, "c": {Type: store.Int, Min: store.Bound(0), Max: store.Bound(9)}}},
-		"l": {Type: store.Array, Items: &store.Field{Type: store.String}},
+		"o":  {Type: store.Object, Properties: store.Schema{"a": {Type: store.Int}, "b": {Type: store.String}, "c": {Type: store.Int, Min: store.Bound(0), Max: store.Bound(9)}}},
+		"l":  {Type: store.Array, Items: &store.Field{Type: store.String}},
 	}})
 	require.NoError(t, err)
 	type unfit struct {

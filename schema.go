@@ -149,8 +149,8 @@ type Definition struct {
 	// every field is right.
 	Validate func(rec Record) error
 
-	fields []string // order of the fields; set from structs, else alphabetical
-	endless bool    // the schema contains itself, or might as well
+	fields  []string // order of the fields; set from structs, else alphabetical
+	endless bool     // the schema contains itself, or might as well
 }
 
 // maxFields bounds the fields of a definition, those of objects in objects

@@ -45,7 +45,7 @@ type shape struct {
 	judged  bool // some field, or the record, has a validator
 	calls   bool // a merge calls functions of the user's
 	judge   func(Record) error
-	asked   int  // of the indexes: those of the definition; behind them the store's own
+	asked   int // of the indexes: those of the definition; behind them the store's own
 	ttl     time.Duration
 	expiry  int // the index of deadlines
 	updates int // with OldestUpdated: the index of the last writes; else 0
