@@ -279,7 +279,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.As(err, &invalid):
 		answer(w, http.StatusUnprocessableEntity, map[string]any{"issues": invalid.Issues}, nil)
 	case errors.Is(err, errStale):
-		problem(w, http.StatusConflict, err.Error())
+		problem(w, http.StatusConflict, errStale.Error())
 	case errors.Is(err, store.ErrNotFound):
 		problem(w, http.StatusNotFound, "this ticket is gone")
 	case errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled):

@@ -183,6 +183,7 @@ func TestTwoBrowsers(t *testing.T) {
 	do(t, ben, until(`document.querySelector("#ticket-5").dataset.status === "waiting"`))
 	require.Equal(t, "Ben", value[string](t, ben, `document.querySelector("#edit [name=owner]").value`), "the form stays as it was typed")
 	do(t, ben, chromedp.Click(chromedp.CSS("#edit button.main")), waitText("#edit .problem", "somebody else has changed"))
+	require.Regexp(t, "^somebody", value[string](t, ben, `document.querySelector("#edit .problem").textContent`))
 	picture(t, ben, "conflict")
 	do(t, ben, chromedp.Click(chromedp.CSS("#edit button.main")), until(`!document.querySelector("#edit").open`))
 	do(t, ana, waitText("#ticket-5 .owner", "Ben"))
