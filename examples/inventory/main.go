@@ -84,9 +84,12 @@ func run(ctx context.Context, out *log.Logger, c config) (err error) {
 // welcome says what was found, and whether the books are in order.
 func welcome(out *log.Logger, dir string, shop *Shop) error {
 	found := shop.s.Stats().Persistence.Recovery
-	how := "closed properly"
+	how := "in good order"
 	if !found.Clean {
-		how = fmt.Sprintf("not closed; %d bytes of a last write that was cut off are set aside", found.TornBytes)
+		how = "left by a crash"
+	}
+	if found.TornBytes > 0 { // nobody was told that this was done
+		how += fmt.Sprintf(", in the middle of a write: %d bytes of it are set aside", found.TornBytes)
 	}
 	out.Printf("%s: %s", dir, how)
 	books, err := shop.Check()

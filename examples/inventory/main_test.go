@@ -30,7 +30,7 @@ func TestRun(t *testing.T) {
 	for range 2 {
 		var out bytes.Buffer
 		require.NoError(t, run(t.Context(), log.New(&out, "", 0), c), out.String())
-		require.Contains(t, out.String(), "closed properly")
+		require.Contains(t, out.String(), "in good order")
 		require.Contains(t, out.String(), "the books are right")
 	}
 	shop, err := OpenShop(t.Context(), c.dir, c.lines, store.Options{})
