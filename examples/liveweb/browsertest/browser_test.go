@@ -216,7 +216,8 @@ func TestServerComesBack(t *testing.T) {
 	do(t, page, waitText("#live", "connection lost"))
 	picture(t, page, "lost")
 	p = start(t, bin, strings.TrimPrefix(p.site, "http://"))
-	do(t, page, waitText("#live", "live, commit"), until(`!document.querySelector("#ticket-4")`))
+	post(t, p.site, url.Values{"subject": {"another one"}}) // number 4 as well
+	do(t, page, waitText("#live", "live, commit"), waitText("#ticket-4 .subject", "another one"))
 	p.stop(t)
 }
 
