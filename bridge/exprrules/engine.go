@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,8 @@ type Options struct {
 	// Actions are what rules do in Go, by the names that their steps use.
 	Actions map[string]Action
 	// MaxDepth is how many rules may lead to one another: the rule after that does
-	// not fire. Default 16; negative: none may fire on what another has done.
+	// not fire. Default 16; negative: no bound, so that a rule that triggers itself
+	// never ends.
 	MaxDepth int
 	// Retries is how often a firing is run again that is in conflict. Default 20;
 	// negative: never.
@@ -51,9 +53,9 @@ func (o Options) withDefaults() Options {
 		}
 		return n
 	}
-	o.MaxDepth = number(o.MaxDepth, 16, 0)
+	o.MaxDepth = number(o.MaxDepth, 16, math.MaxInt)
 	o.Retries = number(o.Retries, 20, 0)
-	o.MaxFind = number(o.MaxFind, 1000, 1<<31)
+	o.MaxFind = number(o.MaxFind, 1000, math.MaxInt32)
 	o.TraceSize = number(o.TraceSize, 256, 0)
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -371,7 +371,9 @@ func TestEmitWaitsForItsTurn(t *testing.T) {
 		return nil
 	}})}))
 	done := make(chan error, 1)
-	go func() { done <- e.EmitEvent(context.Background(), "t", store.Event{Type: store.Inserted, Bucket: "products"}) }()
+	go func() {
+		done <- e.EmitEvent(context.Background(), "t", store.Event{Type: store.Inserted, Bucket: "products"})
+	}()
 	<-began
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

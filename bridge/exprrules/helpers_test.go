@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -119,7 +120,7 @@ func settle(tb testing.TB, s *store.Store, b *bridge.Bridge) {
 		before := s.Stats().Commits
 		require.NoError(tb, s.Settle(context.Background()))
 		for b.Stats().Queued > 0 {
-			time.Sleep(50 * time.Microsecond)
+			runtime.Gosched()
 		}
 		if s.Stats().Commits == before && b.Stats().Queued == 0 {
 			return

@@ -205,7 +205,7 @@ func (e *Engine) inTx(ctx context.Context, f *firing) error {
 		}
 	}
 	f.fires = true
-	if len(f.chain) >= e.opt.MaxDepth && len(f.chain) > 0 {
+	if len(f.chain) >= e.opt.MaxDepth {
 		return &DepthError{Rule: f.r.name, Chain: f.chain}
 	}
 	for i := range f.r.steps {
