@@ -10,6 +10,7 @@ replace (
 require (
 	github.com/noex-go/store v0.0.0-00010101000000-000000000000
 	github.com/noex-go/store/bridge/exprrules v0.0.0-00010101000000-000000000000
+	github.com/stretchr/testify v1.12.1
 )
 
 require (
