@@ -20,7 +20,7 @@ BENCH     ?= .
 BENCHTIME ?= 1s
 COUNT     ?= 10
 FUZZTIME  ?= 5s
-EXAMPLES  ?= quickstart
+EXAMPLES  ?= quickstart tasks
 export FUZZTIME
 
 BENCH_RUN = go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(PKG)
@@ -48,6 +48,7 @@ fuzz: ## Fuzz every target of every package for FUZZTIME (5s)
 examples: ## Build every example, run those that end by themselves (EXAMPLES)
 	go build -o /dev/null ./examples/...
 	@set -e; for name in $(EXAMPLES); do echo "go run ./examples/$$name"; go run "./examples/$$name"; done
+	go run ./examples/analytics -duration 2s
 
 .PHONY: modules
 modules: ## Build, vet and test every nested module on its own

@@ -123,12 +123,22 @@ func (p *pattern) match(c *change) bool {
 // and those of one commit one after the other. A slow handler delays nobody: it
 // may fall Options.EventBuffer commits behind; then it gets one event with Err
 // ErrLagged in place of what it missed, and goes on with what is still there. A
-// handler that panics is reported to Options.OnError and the logger, and is
-// called again for the next event. It may write to the store.
+// handler that panics, or ends its goroutine, is reported to Options.OnError and
+// the logger, and is called again for the next event. It may write to the store.
 //
 // stop ends the subscription; it is idempotent, and may be called inside the
 // handler, which is not called again. Errors: ErrPattern, ErrClosed.
 func (st *Store) On(topics string, handler func(Event)) (stop func(), err error) {
+	l, err := st.Listen(topics, handler)
+	if err != nil {
+		return nil, err
+	}
+	return l.Stop, nil
+}
+
+// Listen is [Store.On] for who must know when the subscription has ended, and with
+// which event: a queue behind the handler, for example.
+func (st *Store) Listen(topics string, handler func(Event)) (*Listener, error) {
 	p, err := parsePattern(topics)
 	if err != nil {
 		return nil, &Error{Op: "on", Err: err}
@@ -151,29 +161,49 @@ func (st *Store) On(topics string, handler func(Event)) (stop func(), err error)
 	if err != nil {
 		return nil, &Error{Op: "on", Err: ErrClosed}
 	}
-	l := &listener{st: st, p: p, sub: sub, handler: handler, done: make(chan struct{})}
-	st.workers.Go("events "+topics, l.work)
-	return l.stop, nil
+	l := &Listener{st: st, p: p, sub: sub, handler: handler, stopping: make(chan struct{}), done: make(chan struct{})}
+	st.workers.Go(l.name(), l.work)
+	return l, nil
 }
 
-// listener is one subscription and its goroutine.
-type listener struct {
+// Listener is one subscription to events, and its goroutine. It ends with Stop,
+// with Drain, or with the store. Its methods may be called from any goroutine, the
+// handler's too; they wait for nothing and are idempotent.
+type Listener struct {
 	st      *Store
 	p       pattern
 	sub     *feed.Sub[*commitEvent]
 	handler func(Event)
-	once    sync.Once
-	done    chan struct{} // closed by stop
+
+	// Of the goroutine: the commit that it is at, and the next change of it.
+	ev   *commitEvent
+	next int
+
+	once     sync.Once
+	stopping chan struct{} // closed by Stop
+	done     chan struct{} // closed when the handler was called for the last time
 }
 
-func (l *listener) stop() {
-	l.once.Do(func() { close(l.done) })
+// Stop ends the subscription at once: what the handler has not been called for is
+// dropped.
+func (l *Listener) Stop() {
+	l.once.Do(func() { close(l.stopping) })
 	l.sub.Close()
 }
 
-func (l *listener) stopped() bool {
+// Drain ends the subscription behind the commits that were acknowledged before the
+// call: the handler is called for their events, and for no later ones.
+func (l *Listener) Drain() { l.sub.End() }
+
+// Done is closed when the subscription has ended, for whatever reason, and the
+// handler has returned from its last call.
+func (l *Listener) Done() <-chan struct{} { return l.done }
+
+func (l *Listener) name() string { return "events " + l.p.text }
+
+func (l *Listener) stopped() bool {
 	select {
-	case <-l.done:
+	case <-l.stopping:
 		return true
 	case <-l.st.closing: // Close ran out of time
 		return true
@@ -182,42 +212,60 @@ func (l *listener) stopped() bool {
 	}
 }
 
-func (l *listener) work() {
-	defer l.sub.Close()
-	for {
+func (l *Listener) work() {
+	through := false
+	defer func() {
+		if through {
+			l.sub.Close()
+			close(l.done)
+			return
+		}
+		// The handler has ended its goroutine: another one goes on behind it.
+		l.st.workers.Go(l.name(), l.work)
+		l.st.report("handler of "+l.p.text, &PanicError{Value: "the goroutine ended", Stack: debug.Stack()})
+	}()
+	for l.finish() {
 		ev, missed, ok := l.sub.Next()
 		switch {
 		case !ok:
+			through = true
 			return
 		case missed > 0:
 			l.call(Event{Err: ErrLagged, Missed: missed})
 		default:
-			for i := range ev.changes {
-				c := &ev.changes[i]
-				if !l.p.match(c) {
-					continue
-				}
-				if l.stopped() {
-					return
-				}
-				l.call(c.event(ev.seq))
-			}
-		}
-		if l.stopped() {
-			return
+			l.ev, l.next = ev, 0
 		}
 	}
+	through = true
+}
+
+// finish calls the handler for the rest of the commit that the goroutine is at. It
+// reports false when the subscription was stopped.
+func (l *Listener) finish() bool {
+	for l.ev != nil && l.next < len(l.ev.changes) {
+		c := &l.ev.changes[l.next]
+		l.next++
+		if !l.p.match(c) {
+			continue
+		}
+		if l.stopped() {
+			return false
+		}
+		l.call(c.event(l.ev.seq))
+	}
+	l.ev = nil
+	return !l.stopped()
 }
 
 // call runs the handler and reports its panic.
-func (l *listener) call(e Event) {
+func (l *Listener) call(e Event) {
 	l.st.calls.Add(1)
 	defer func() {
-		l.st.calls.Add(1)
 		if p := recover(); p != nil {
 			l.st.report("handler of "+l.p.text, &PanicError{Value: p, Stack: debug.Stack()})
 		}
 	}()
+	defer l.st.calls.Add(1)
 	l.handler(e)
 }
 

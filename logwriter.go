@@ -78,6 +78,7 @@ type ticket struct {
 	visible func() // called when the entries are in the log
 
 	first  uint64   // the sequence before its commits
+	seq    uint64   // of the commit of a transaction, once it is published
 	at     Position // of its last entry, or of the one before it
 	events []*commitEvent
 	err    error
@@ -392,7 +393,7 @@ func (w *logWriter) publish(tk *ticket) {
 		w.st.publish(p.b.table, p.b, p.rs, p.marks)
 	default:
 		w.st.commitMu.Lock()
-		w.st.publishParts(tk.parts)
+		tk.seq = w.st.publishParts(tk.parts)
 		w.st.commitMu.Unlock()
 	}
 	if tk.visible != nil {

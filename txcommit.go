@@ -299,7 +299,7 @@ func (tx *Tx) publish(list []*txBucket, checked uint64) error {
 	if _, err := tx.certify(checked, false); err != nil {
 		return err
 	}
-	st.publishParts(parts)
+	tx.committed = st.publishParts(parts)
 	return nil
 }
 
@@ -340,13 +340,14 @@ func (tx *Tx) log(parts []part, checked uint64) error {
 		}
 		return err
 	}
+	tx.committed = tk.seq
 	return nil
 }
 
 // publishParts publishes the pending changes of several tables as one commit,
 // under the commit lock.
-func (st *Store) publishParts(parts []part) {
-	seq := st.pins.Published() + 1
+func (st *Store) publishParts(parts []part) (seq uint64) {
+	seq = st.pins.Published() + 1
 	if st.bug == bugEarly {
 		st.pins.Publish(seq)
 		runtime.Gosched()
@@ -369,8 +370,9 @@ func (st *Store) publishParts(parts []part) {
 		parts[i].b.table.EndPublish(seq)
 	}
 	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 && st.tap.Load() == nil {
-		return // nobody but this transaction
+		return seq // nobody but this transaction
 	}
 	ev := newCommitEvent(seq, n)
 	st.announce(ev, ev.addParts(parts)...)
+	return seq
 }

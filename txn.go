@@ -30,6 +30,8 @@ type Tx struct {
 	inserts uint64       // records inserted so far: their place in the order
 	records int          // in the write set
 	bytes   int          // estimate
+
+	committed uint64 // the sequence of its commit; 0: none
 }
 
 // TxOption changes how a transaction runs: [Retry], [SnapshotIsolation].
@@ -150,6 +152,15 @@ func (tx *Tx) end() {
 
 // Seq is the commit whose state the transaction reads.
 func (tx *Tx) Seq() Seq { return Seq(tx.pin.Seq) }
+
+// Committed is the commit that the transaction has become, which the events of its
+// writes carry: known when Transaction has returned, 0 before that, and for one
+// that failed or wrote nothing.
+func (tx *Tx) Committed() Seq {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return Seq(tx.committed)
+}
 
 // The first pause after a conflict, and the longest.
 const (

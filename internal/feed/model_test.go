@@ -20,6 +20,8 @@ type (
 	modelSub struct {
 		in      Interest
 		next    int // index in model.items of the first not taken or missed
+		last    bool
+		until   int // what it takes up to, if last
 		closed  bool
 		sub     *Sub[int]
 		ask     chan struct{}
@@ -57,8 +59,11 @@ func (m *model) answer(s *modelSub) (want answer, ready bool) {
 	if s.closed {
 		return answer{}, true
 	}
-	oldest := m.oldest()
-	for ; s.next < len(m.items); s.next++ {
+	oldest, end := m.oldest(), len(m.items)
+	if s.last {
+		end = s.until
+	}
+	for ; s.next < end; s.next++ {
 		switch concerned := s.in.matches(m.items[s.next].touched); {
 		case !concerned:
 		case s.next < oldest:
@@ -75,7 +80,7 @@ func (m *model) answer(s *modelSub) (want answer, ready bool) {
 		want.ok = true
 		return want, true
 	}
-	s.closed = m.closed
+	s.closed = m.closed || s.last
 	return answer{}, s.closed
 }
 
@@ -171,10 +176,16 @@ func runModel(t *testing.T, r *rand.Rand) {
 			s.ask, s.answers = make(chan struct{}), make(chan answer, 1)
 			m.subs = append(m.subs, s)
 			go s.run()
-		case n < 99 && len(m.subs) > 0:
+		case n < 96 && len(m.subs) > 0:
 			s := m.subs[r.IntN(len(m.subs))]
 			s.closed = true
 			s.sub.Close()
+		case n < 99 && len(m.subs) > 0:
+			s := m.subs[r.IntN(len(m.subs))]
+			if !s.last {
+				s.last, s.until = true, len(m.items)
+			}
+			s.sub.End()
 		case n == 99 && r.IntN(8) == 0:
 			m.closed = true
 			f.Close()

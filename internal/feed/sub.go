@@ -12,6 +12,8 @@ type Sub[T any] struct {
 	done   uint64 // taken, and asked for the next since
 	asleep bool   // in audience.asleep instead of feed.awake
 	closed bool   // in neither
+	last   bool   // takes nothing beyond until
+	until  uint64
 	at     int    // index there
 	waits  []wait // rising until; only while awake
 }
@@ -25,26 +27,30 @@ type Sub[T any] struct {
 // must be told at once, and there may be no item left to tell it with: those
 // that overwrote the lost ones may all concern others.
 //
-// ok is false when the subscriber is closed, or the feed is and all has been
-// read; from then on always.
+// ok is false when the subscriber is closed, or all has been read and the feed is
+// closed or the subscriber to end there; from then on always.
 func (s *Sub[T]) Next() (item T, missed int, ok bool) {
 	f, a := s.feed, s.audience
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.finishLocked()
 	for {
+		added, dropped := a.added, a.dropped
+		if s.last {
+			added, dropped = s.until, min(dropped, s.until)
+		}
 		switch {
 		case s.closed:
 			return item, 0, false
-		case s.taken < a.dropped:
-			missed = int(a.dropped - s.taken)
-			s.taken = a.dropped
+		case s.taken < dropped:
+			missed = int(dropped - s.taken)
+			s.taken = dropped
 			return item, missed, true
-		case s.taken < a.added:
+		case s.taken < added:
 			item = f.ring.slot(a.seq(s.taken)).item
 			s.taken++
 			return item, 0, true
-		case f.closed:
+		case f.closed || s.last:
 			f.leaveLocked(s)
 			return item, 0, false
 		}
@@ -64,6 +70,18 @@ func (s *Sub[T]) Close() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	s.feed.leaveLocked(s)
+}
+
+// End lets Next bring what was appended before the call, and then end. From any
+// goroutine; idempotent. It waits for nothing.
+func (s *Sub[T]) End() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if s.last || s.closed {
+		return
+	}
+	s.last, s.until = true, s.audience.added
+	s.signal()
 }
 
 // finishLocked notes that all that was taken is finished.
