@@ -48,8 +48,8 @@ func (e Eviction) String() string {
 	return fmt.Sprintf("Eviction(%d)", uint8(e))
 }
 
-// evictBatch bounds the records that one commit evicts beyond as many as it
-// inserts, where a bound came down below what was there.
+// evictBatch bounds the records that one commit evicts where a bound came down
+// below what was there, beyond those for which it needs the room itself.
 const evictBatch = 1000
 
 // room is how much of its bounds a bucket takes.
@@ -62,6 +62,9 @@ type room struct {
 	added   int64
 	leaving int
 }
+
+// total is the bytes of the published records and of the pending commits.
+func (m *room) total() int64 { return m.bytes.Load() + m.added }
 
 // settle ends the pending commits, which are published or taken back.
 func (m *room) settle(published bool) {
@@ -84,9 +87,13 @@ type eviction struct {
 	b     *bucket
 	mark  int   // where its pending changes begin
 	added int64 // bytes, so far
-	own   map[*table.Version]bool
-	last  bool // nothing else is left: what the commit inserted goes
+	// What the commit must come down to: the bounds, or what was there before it if
+	// that was more; and how many it evicts beyond.
+	size   int
+	bytes  int64
+	budget int
 
+	own     map[*table.Version]bool // what it has written, and whether it inserted that
 	victims []*table.Version        // of others
 	gone    map[*table.Version]bool // new versions of the commit itself
 }
@@ -99,39 +106,20 @@ func (b *bucket) makeRoom(mark int, again func(gone map[*table.Version]bool) err
 	if !b.def.bounded() {
 		return nil
 	}
-	t := b.table
-	e := eviction{b: b, mark: mark}
-	inserts := 0
-	for _, c := range t.Since(mark) {
-		if c.Old == nil {
-			inserts++
-		}
-		if b.def.MaxBytes == 0 {
-			continue
-		}
-		if c.Old != nil {
-			e.added -= b.weigh(c.Old)
-		}
-		if !c.Deleted() {
-			n := b.weigh(c.New)
-			if n > b.def.MaxBytes {
-				return ErrRecordTooLarge
-			}
-			e.added += n
-		}
+	e := eviction{b: b, mark: mark, budget: evictBatch}
+	if err := e.measure(); err != nil {
+		return err
 	}
-	for budget := inserts + evictBatch; budget > 0 && e.over(); budget-- {
-		if !e.next() {
-			break
-		}
+	if e.over() {
+		e.evict()
 	}
 	if len(e.gone) > 0 {
-		t.Undo(mark)
+		b.table.Undo(mark)
 		if err := again(e.gone); err != nil {
 			return err
 		}
 		for _, v := range e.victims {
-			t.Delete(t.HeadOf(v), uint8(ByEviction))
+			b.table.Delete(b.table.HeadOf(v), uint8(ByEviction))
 		}
 	}
 	b.room.added += e.added
@@ -139,57 +127,95 @@ func (b *bucket) makeRoom(mark int, again func(gone map[*table.Version]bool) err
 	return nil
 }
 
-// over reports whether the bucket is above a bound.
-func (e *eviction) over() bool {
-	b := e.b
-	if b.def.MaxSize > 0 && b.table.Live()-len(e.gone) > b.def.MaxSize {
-		return true
+// measure finds what the commit changes of the bucket's size.
+func (e *eviction) measure() error {
+	b, d := e.b, &e.b.def
+	e.size = b.table.Live()
+	for _, c := range b.table.Since(e.mark) {
+		switch {
+		case c.Old == nil:
+			e.size--
+		case c.Deleted():
+			e.size++
+		}
+		if d.MaxBytes == 0 {
+			continue
+		}
+		if c.Old != nil {
+			e.added -= b.weigh(c.Old)
+		}
+		if !c.Deleted() {
+			n := b.weigh(c.New)
+			if n > d.MaxBytes {
+				return ErrRecordTooLarge
+			}
+			e.added += n
+		}
 	}
-	return b.def.MaxBytes > 0 && b.room.bytes.Load()+b.room.added+e.added > b.def.MaxBytes
+	e.size, e.bytes = max(e.size, d.MaxSize), max(b.room.total(), d.MaxBytes)
+	return nil
 }
 
-// next takes the next record out; false if there is none.
-func (e *eviction) next() bool {
-	t := e.b.table
-	at := e.find()
-	if at.V == nil && !e.last {
-		e.last = true
-		at = e.find()
+// over reports whether one more has to leave.
+func (e *eviction) over() bool {
+	d := &e.b.def
+	size, bytes := e.b.table.Live(), e.b.room.total()+e.added
+	above := func(most int, mostBytes int64) bool {
+		return d.MaxSize > 0 && size > most || d.MaxBytes > 0 && bytes > mostBytes
 	}
-	if at.V == nil {
+	if above(e.size, e.bytes) {
+		return true
+	}
+	if e.budget == 0 || !above(d.MaxSize, d.MaxBytes) {
 		return false
 	}
-	if e.b.def.MaxBytes > 0 {
-		e.added -= e.b.weigh(at.V)
+	e.budget--
+	return true
+}
+
+// evict has records leave in the order of the bucket, until it is within its
+// bounds: what the commit inserted after everything else.
+func (e *eviction) evict() {
+	more := true
+	e.walk(func(at table.Ref) bool {
+		if inserted, _ := e.ownChange(at.V); inserted {
+			return true
+		}
+		more = e.take(at)
+		return more
+	})
+	if more {
+		e.walk(e.take)
+	}
+}
+
+func (e *eviction) walk(visit func(at table.Ref) bool) {
+	switch t := e.b.table; e.b.def.Evict {
+	case OldestUpdated:
+		t.Least(e.b.shape.updates, visit)
+	case LeastRead:
+		t.LeastRead(visit)
+	default:
+		t.Oldest(visit)
+	}
+}
+
+// take has a record leave, and reports whether another one has to.
+func (e *eviction) take(at table.Ref) bool {
+	b := e.b
+	if b.def.MaxBytes > 0 {
+		e.added -= b.weigh(at.V)
 	}
 	if _, own := e.ownChange(at.V); own {
 		if e.gone == nil {
 			e.gone = map[*table.Version]bool{}
 		}
 		e.gone[at.V] = true
-		return true
+	} else {
+		e.victims = append(e.victims, at.V)
 	}
-	t.Delete(at, uint8(ByEviction))
-	e.victims = append(e.victims, at.V)
-	return true
-}
-
-func (e *eviction) find() table.Ref {
-	t := e.b.table
-	switch e.b.def.Evict {
-	case OldestUpdated:
-		return t.Least(e.b.shape.updates, e.skip)
-	case LeastRead:
-		return t.LeastRead(e.skip)
-	}
-	return t.Oldest(e.skip)
-}
-
-// skip passes over what the commit inserted, as long as there is anything else,
-// and over what goes already.
-func (e *eviction) skip(at table.Ref) bool {
-	inserted, own := e.ownChange(at.V)
-	return own && (inserted && !e.last || e.gone[at.V])
+	b.table.Delete(at, uint8(ByEviction))
+	return e.over()
 }
 
 // ownChange reports whether the commit itself has written a version, and whether

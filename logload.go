@@ -166,6 +166,9 @@ type waking struct {
 	b    *bucket
 	d    *dormant
 	same bool // the definition is what it was
+	// aging: its TTL is another one. Under the same one, a record without a deadline
+	// was freed of it.
+	aging bool
 	// gone has a bit for each row of a block that was overwritten or deleted since;
 	// nil: none was.
 	gone [][]uint64
@@ -187,6 +190,7 @@ func (b *bucket) wake(d *dormant) (*waking, error) {
 		if was.Key != b.def.Key {
 			return nil, fmt.Errorf("the bucket in the log has the key %q: drop it before it is defined with another", was.Key)
 		}
+		w.aging = b.def.TTL > 0 && was.TTL != int64(b.def.TTL)
 	}
 	if d.whole < len(d.blocks) {
 		if err := w.supersede(); err != nil {
@@ -379,8 +383,8 @@ func (w *waking) block(i int, out *decoded) error {
 		if k.Expires != nil {
 			m.ExpiresAt = Millis(k.Expires[row])
 		}
-		if !w.same && m.ExpiresAt == 0 && w.b.def.TTL > 0 { // as if it had been so when it was inserted
-			m.ExpiresAt = m.CreatedAt + Millis(w.b.def.TTL.Milliseconds())
+		if w.aging && m.ExpiresAt == 0 { // as if it had been so when it was inserted
+			m.ExpiresAt = endOf(m.CreatedAt, w.b.def.TTL)
 			changed[row] = true
 		}
 		*w.b.shape.meta(v) = m
