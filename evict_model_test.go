@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -27,7 +29,9 @@ type evictModel struct {
 	t     *testing.T
 	r     *rand.Rand
 	s     *store.Store
+	every time.Duration // the ticker's, of the bubble; 0: PurgeTTL is called
 	now   time.Time
+	clock atomic.Int64 // now, for the store
 	bs    []*lifeBucket
 	held  []lifeSnapshot
 	trace []string
@@ -46,30 +50,50 @@ type lifeSnapshot struct {
 func TestEvictionModel(t *testing.T) {
 	steps := modelSteps(t, 400)
 	for _, seed := range modelSeeds(t, 12) {
+		t.Run(fmt.Sprintf("STORE_SEED=%d", seed), func(t *testing.T) { runEvictModel(t, seed, steps, 0) })
+	}
+}
+
+// The same, with the ticker in place of PurgeTTL. The store's clock is not that of
+// the ticker: it stands still for many ticks, and jumps back.
+//
+//	STORE_SEED=123 STORE_STEPS=2000 go test -run TestTTLModel .
+func TestTTLModel(t *testing.T) {
+	steps := modelSteps(t, 300)
+	for _, seed := range modelSeeds(t, 6) {
 		t.Run(fmt.Sprintf("STORE_SEED=%d", seed), func(t *testing.T) {
-			m := newEvictModel(t, rand.New(rand.NewPCG(seed, 8)))
-			defer func() {
-				if t.Failed() {
-					for _, b := range m.bs {
-						t.Logf("%s: %+v", b.name, b.def)
-					}
-					t.Log("the last steps:\n  " + strings.Join(m.trace[max(len(m.trace)-15, 0):], "\n  "))
-				}
-			}()
-			for range steps {
-				m.step()
-			}
-			for _, h := range m.held {
-				h.snap.Close()
-			}
-			require.NoError(t, m.s.Settle(bg))
+			synctest.Test(t, func(t *testing.T) { runEvictModel(t, seed, steps, time.Minute) })
 		})
 	}
 }
 
-func newEvictModel(t *testing.T, r *rand.Rand) *evictModel {
-	m := &evictModel{t: t, r: r, now: time.UnixMilli(one(r, int64(0), 1_700_000_000_000, -5))}
-	m.s = openStore(t, store.Options{TTLInterval: -1, Clock: func() time.Time { return m.now }})
+func runEvictModel(t *testing.T, seed uint64, steps int, every time.Duration) {
+	m := newEvictModel(t, rand.New(rand.NewPCG(seed, 8)), every)
+	defer func() {
+		if t.Failed() {
+			for _, b := range m.bs {
+				t.Logf("%s: %+v", b.name, b.def)
+			}
+			t.Log("the last steps:\n  " + strings.Join(m.trace[max(len(m.trace)-15, 0):], "\n  "))
+		}
+	}()
+	for range steps {
+		m.step()
+	}
+	for _, h := range m.held {
+		h.snap.Close()
+	}
+	require.NoError(t, m.s.Settle(bg))
+}
+
+func newEvictModel(t *testing.T, r *rand.Rand, every time.Duration) *evictModel {
+	m := &evictModel{t: t, r: r, every: every}
+	m.set(time.UnixMilli(one(r, int64(0), 1_700_000_000_000, -5)))
+	opt := store.Options{TTLInterval: every, Clock: func() time.Time { return time.UnixMilli(m.clock.Load()) }}
+	if every == 0 {
+		opt.TTLInterval = -1
+	}
+	m.s = openStore(t, opt)
 	for i := range 3 {
 		b := randomLife(r, fmt.Sprint("b", i))
 		b.weight = weightOf(t, b.def)
@@ -98,6 +122,11 @@ func weightOf(t *testing.T, def store.Definition) int64 {
 	return s.Stats().Bytes.Total
 }
 
+func (m *evictModel) set(now time.Time) {
+	m.now = now
+	m.clock.Store(now.UnixMilli())
+}
+
 func (m *evictModel) ms() store.Millis { return store.Millis(m.now.UnixMilli()) }
 
 func (m *evictModel) note(format string, args ...any) {
@@ -107,7 +136,7 @@ func (m *evictModel) note(format string, args ...any) {
 // step does one thing, and compares everything.
 func (m *evictModel) step() {
 	if m.r.IntN(2) == 0 {
-		m.now = m.now.Add(time.Duration(m.r.IntN(9)-1) * time.Millisecond) // now and then back
+		m.set(m.now.Add(time.Duration(m.r.IntN(9)-1) * time.Millisecond)) // now and then back
 	}
 	m.want = nil
 	switch n := m.r.IntN(20); {
@@ -395,6 +424,11 @@ func (m *evictModel) purge() {
 		gone := b.purge(m.ms())
 		m.want = append(m.want, gone...)
 		m.seq += min(store.Seq(len(gone)), 1)
+	}
+	if m.every > 0 {
+		time.Sleep(m.every)
+		synctest.Wait()
+		return
 	}
 	n, err := m.s.PurgeTTL(bg)
 	require.NoError(m.t, err)
