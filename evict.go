@@ -82,7 +82,8 @@ func (b *bucket) weigh(v *table.Version) int64 {
 	return int64(b.sizeOf(v) + 16 + 24*len(b.shape.indexes))
 }
 
-// eviction makes room for one commit.
+// eviction makes room for one commit. It is the writer's, and kept from commit to
+// commit, so that an eviction allocates nothing but its tombstone.
 type eviction struct {
 	b     *bucket
 	mark  int   // where its pending changes begin
@@ -96,6 +97,26 @@ type eviction struct {
 	own     map[*table.Version]bool // what it has written, and whether it inserted that
 	victims []*table.Version        // of others
 	gone    map[*table.Version]bool // new versions of the commit itself
+
+	spare, any func(at table.Ref) bool // spareOwn and take
+}
+
+// newEviction is nil for a bucket without bounds.
+func newEviction(b *bucket) *eviction {
+	if !b.def.bounded() {
+		return nil
+	}
+	e := &eviction{b: b}
+	e.spare, e.any = e.spareOwn, e.take
+	return e
+}
+
+// begin forgets the commit before.
+func (e *eviction) begin(mark int) {
+	if cap(e.victims) > evictBatch {
+		e.victims = nil
+	}
+	e.mark, e.added, e.budget, e.own, e.gone, e.victims = mark, 0, evictBatch, nil, nil, e.victims[:0]
 }
 
 // makeRoom brings the bucket within its bounds, as the writer: the pending
@@ -103,10 +124,11 @@ type eviction struct {
 // versions in gone, where some of those have to leave at once: what a commit does
 // to a record is one change.
 func (b *bucket) makeRoom(mark int, again func(gone map[*table.Version]bool) error) error {
-	if !b.def.bounded() {
+	e := b.eviction
+	if e == nil {
 		return nil
 	}
-	e := eviction{b: b, mark: mark, budget: evictBatch}
+	e.begin(mark)
 	if err := e.measure(); err != nil {
 		return err
 	}
@@ -124,6 +146,8 @@ func (b *bucket) makeRoom(mark int, again func(gone map[*table.Version]bool) err
 	}
 	b.room.added += e.added
 	b.room.leaving += len(e.victims) + len(e.gone)
+	clear(e.victims)
+	e.own, e.gone = nil, nil
 	return nil
 }
 
@@ -176,27 +200,29 @@ func (e *eviction) over() bool {
 // evict has records leave in the order of the bucket, until it is within its
 // bounds: what the commit inserted after everything else.
 func (e *eviction) evict() {
-	more := true
-	e.walk(func(at table.Ref) bool {
-		if inserted, _ := e.ownChange(at.V); inserted {
-			return true
-		}
-		more = e.take(at)
-		return more
-	})
-	if more {
-		e.walk(e.take)
+	if e.walk(e.spare) {
+		e.walk(e.any)
 	}
 }
 
-func (e *eviction) walk(visit func(at table.Ref) bool) {
+// spareOwn is take, but for what the commit inserted.
+func (e *eviction) spareOwn(at table.Ref) bool {
+	if inserted, _ := e.ownChange(at.V); inserted {
+		return true
+	}
+	return e.take(at)
+}
+
+// walk visits the records in the bucket's order of eviction, and reports whether
+// that has come to its end.
+func (e *eviction) walk(visit func(at table.Ref) bool) bool {
 	switch t := e.b.table; e.b.def.Evict {
 	case OldestUpdated:
-		t.Least(e.b.shape.updates, visit)
+		return t.Least(e.b.shape.updates, visit)
 	case LeastRead:
-		t.LeastRead(visit)
+		return t.LeastRead(visit)
 	default:
-		t.Oldest(visit)
+		return t.Oldest(visit)
 	}
 }
 

@@ -24,17 +24,22 @@ func (v *Version) MarkRead() {
 func (t *Table) Live() int { return int(t.n.Load() + t.delta) }
 
 // Oldest calls visit with the live records in the order of insertion, until it
-// returns false. visit may delete the record that it is given.
-func (t *Table) Oldest(visit func(Ref) bool) {
+// returns false, and reports whether it never did. visit may delete the record
+// that it is given.
+func (t *Table) Oldest(visit func(Ref) bool) bool {
 	r := t.root.Load()
 	dir := r.rows.dir.Load()
 	at, ok := nextLive(dir, r.front)
 	if r.front = at.row; !ok {
 		r.front = r.rows.next
 	}
-	for ok && visit(at) {
+	for ok {
+		if !visit(at) {
+			return false
+		}
 		at, ok = nextLive(dir, at.row+1)
 	}
+	return true
 }
 
 // nextLive is the first live record in a row from row on; false if there is none.
@@ -55,12 +60,12 @@ func nextLive(dir *rowDir, row uint32) (Ref, bool) {
 }
 
 // LeastRead calls visit with live records that nobody was given since the hand
-// passed them last, until it returns false; visit may delete what it is given. The
+// passed them last, and then with the others, as Oldest does. The
 // hand goes round in the order of insertion, and takes the marks of those it
 // passes: O(1) a record, spread over the reads that made the marks.
 //
 // The algorithm is SIEVE (Zhang et al., NSDI 2024), with rows for its queue.
-func (t *Table) LeastRead(visit func(Ref) bool) {
+func (t *Table) LeastRead(visit func(Ref) bool) bool {
 	r := t.root.Load()
 	dir := r.rows.dir.Load()
 	for turn := 0; turn < 3; { // from the hand on, everything, everything without marks
@@ -76,10 +81,10 @@ func (t *Table) LeastRead(visit func(Ref) bool) {
 			continue
 		}
 		if !visit(at) {
-			return
+			return false
 		}
 	}
-	t.Oldest(visit) // readers were faster
+	return t.Oldest(visit) // readers were faster
 }
 
 // rowFrom is the first row number whose ordinal is at least ord.
@@ -95,11 +100,10 @@ func (r *root) rowFrom(ord uint64) uint32 {
 }
 
 // Least calls visit with the live records that are in index i, in the order of its
-// keys, equal ones in the order of insertion, until it returns false. visit may
-// delete the record that it is given.
-func (t *Table) Least(i int, visit func(Ref) bool) {
+// keys, equal ones in the order of insertion, as Oldest does.
+func (t *Table) Least(i int, visit func(Ref) bool) bool {
 	r := t.root.Load()
-	r.indexes[i].least(r.rows.dir.Load(), visit)
+	return r.indexes[i].least(r.rows.dir.Load(), visit)
 }
 
 // floor is a place in an index before which there is no live record.
@@ -122,7 +126,7 @@ func (x *keyIndex[K]) lowerTo(k K, row uint32) {
 	}
 }
 
-func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) {
+func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) bool {
 	c := x.tree.first()
 	if x.floor.set {
 		c = x.tree.seek(x.floor.key)
@@ -143,7 +147,7 @@ func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) {
 		s := c.l.set(c.slot())
 		if s == nil {
 			if !look(uint32(c.l.vals[c.slot()])) {
-				return
+				return false
 			}
 			continue
 		}
@@ -152,9 +156,10 @@ func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) {
 			from = x.floor.row
 		}
 		if !s.eachFrom(from, look) {
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // eachFrom is each, from a row on.

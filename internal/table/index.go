@@ -44,7 +44,7 @@ type index interface {
 	// lower says that v is live again, and least visits the live records: see
 	// evict.go.
 	lower(v *Version, row uint32)
-	least(d *rowDir, visit func(Ref) bool)
+	least(d *rowDir, visit func(Ref) bool) bool
 	// load enters a row of a table that nobody reads yet, for all its versions.
 	load(head *Version, row uint32)
 	// recount sets the counters after load.
