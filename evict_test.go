@@ -353,8 +353,8 @@ func TestBoundHoldsBesideReaders(t *testing.T) {
 	}
 }
 
-// A commit that the log does not take evicts nothing, and leaves the figures as
-// they were: those of one that ended the writer's goroutine came on top of the next.
+// A commit that the log does not take, in whatever way, evicts nothing and leaves
+// the figures as they were.
 func TestFailedCommitEvictsNothing(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"error":  func() error { return errFoe },

@@ -294,8 +294,13 @@ func TestTickerAfterOpen(t *testing.T) {
 // not say it again and again, and the records are there, to be read.
 func TestPurgeAfterLogFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &testLog{}
-		opt := persistent(log)
+		var broken atomic.Bool
+		opt := persistent(&testLog{onAppend: func([][]byte) error {
+			if broken.Load() {
+				return errFoe
+			}
+			return nil
+		}})
 		var told atomic.Int64
 		opt.OnError = func(error) { told.Add(1) }
 		s := openLogged(t, opt)
@@ -304,7 +309,7 @@ func TestPurgeAfterLogFailure(t *testing.T) {
 		b, err := s.DefineBucket(bg, "b", def)
 		require.NoError(t, err)
 		insertNumbers(t, b, 0, 3)
-		log.onAppend = func([][]byte) error { return errFoe }
+		broken.Store(true)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		require.EqualValues(t, 1, told.Load())

@@ -367,16 +367,17 @@ func TestTickerIsInTime(t *testing.T) {
 				at   time.Time
 				gone chan struct{}
 			}
-			var lives []life
+			lives, start := make([]life, 50), time.Now()
+			for i := range lives {
+				lives[i] = life{start.Add(time.Duration(i)*(every/3) + time.Duration(i*i+1)*every/7), make(chan struct{})}
+			}
 			_, err := s.On("bucket.b.deleted", func(e store.Event) {
 				if e.Reason == store.ByExpiry {
 					close(lives[e.Key.Value().(int64)].gone)
 				}
 			})
 			require.NoError(t, err)
-			for i := range 50 {
-				l := life{time.Now().Add(time.Duration(i*i+1) * every / 7), make(chan struct{})}
-				lives = append(lives, l)
+			for i, l := range lives {
 				_, err := b.Insert(bg, store.Fields{"id": i, "_expiresAt": l.at})
 				require.NoError(t, err)
 				time.Sleep(every / 3)
