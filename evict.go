@@ -15,6 +15,11 @@ import (
 // bucket above a bound, and the log, the indexes, live queries and transactions
 // see an ordinary delete.
 //
+// Only what the commit inserted is spared: a record that it updated may go, and is
+// then deleted in one change. Of its own inserts that go at once there is no event,
+// and Stats counts them. A unique value is taken until its holder is gone: no insert
+// gets in by evicting who is in its way.
+//
 // Finding the next one to go is O(1) for OldestCreated (the rows are in that
 // order) and amortized for LeastRead, O(log n) for OldestUpdated (an index).
 // Bytes are counted by the writer as it applies changes: a look at each record
