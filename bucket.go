@@ -38,6 +38,7 @@ type bucket struct {
 	altering atomic.Bool
 	log      bucketLog
 	room     room
+	eviction *eviction     // nil: the bucket has no bounds
 	places   atomic.Uint64 // the place of the next record, as far as the log knows
 	plans    sync.Pool     // of *plan, zero
 }
@@ -59,6 +60,7 @@ func newBucket(st *Store, id uint32, name string, def Definition, sh *shape) *bu
 	})
 	b.prep = preparer{sh: sh, clock: st.clock, timed: st.startTTL, auto: make([]atomic.Int64, len(sh.slots))}
 	b.server = newServer(b)
+	b.eviction = newEviction(b)
 	return b
 }
 

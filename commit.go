@@ -67,6 +67,7 @@ func (st *Store) commit(b *bucket, rs []*request, marks []span) error {
 		defer func() {
 			if !ok { // the adapter has ended the goroutine
 				b.table.Undo(0)
+				b.room.settle(false)
 			}
 		}()
 		err := st.logRequests(b, rs, marks)

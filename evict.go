@@ -15,6 +15,11 @@ import (
 // bucket above a bound, and the log, the indexes, live queries and transactions
 // see an ordinary delete.
 //
+// Only what the commit inserted is spared: a record that it updated may go, and is
+// then deleted in one change. Of its own inserts that go at once there is no event,
+// and Stats counts them. A unique value is taken until its holder is gone: no insert
+// gets in by evicting who is in its way.
+//
 // Finding the next one to go is O(1) for OldestCreated (the rows are in that
 // order) and amortized for LeastRead, O(log n) for OldestUpdated (an index).
 // Bytes are counted by the writer as it applies changes: a look at each record
@@ -48,8 +53,8 @@ func (e Eviction) String() string {
 	return fmt.Sprintf("Eviction(%d)", uint8(e))
 }
 
-// evictBatch bounds the records that one commit evicts beyond as many as it
-// inserts, where a bound came down below what was there.
+// evictBatch bounds the records that one commit evicts where a bound came down
+// below what was there, beyond those for which it needs the room itself.
 const evictBatch = 1000
 
 // room is how much of its bounds a bucket takes.
@@ -62,6 +67,9 @@ type room struct {
 	added   int64
 	leaving int
 }
+
+// total is the bytes of the published records and of the pending commits.
+func (m *room) total() int64 { return m.bytes.Load() + m.added }
 
 // settle ends the pending commits, which are published or taken back.
 func (m *room) settle(published bool) {
@@ -79,16 +87,41 @@ func (b *bucket) weigh(v *table.Version) int64 {
 	return int64(b.sizeOf(v) + 16 + 24*len(b.shape.indexes))
 }
 
-// eviction makes room for one commit.
+// eviction makes room for one commit. It is the writer's, and kept from commit to
+// commit, so that an eviction allocates nothing but its tombstone.
 type eviction struct {
 	b     *bucket
 	mark  int   // where its pending changes begin
 	added int64 // bytes, so far
-	own   map[*table.Version]bool
-	last  bool // nothing else is left: what the commit inserted goes
+	// What the commit must come down to: the bounds, or what was there before it if
+	// that was more; and how many it evicts beyond.
+	size   int
+	bytes  int64
+	budget int
 
+	own     map[*table.Version]bool // what it has written, and whether it inserted that
 	victims []*table.Version        // of others
 	gone    map[*table.Version]bool // new versions of the commit itself
+
+	spare, any func(at table.Ref) bool // spareOwn and take
+}
+
+// newEviction is nil for a bucket without bounds.
+func newEviction(b *bucket) *eviction {
+	if !b.def.bounded() {
+		return nil
+	}
+	e := &eviction{b: b}
+	e.spare, e.any = e.spareOwn, e.take
+	return e
+}
+
+// begin forgets the commit before.
+func (e *eviction) begin(mark int) {
+	if cap(e.victims) > evictBatch {
+		e.victims = nil
+	}
+	e.mark, e.added, e.budget, e.own, e.gone, e.victims = mark, 0, evictBatch, nil, nil, e.victims[:0]
 }
 
 // makeRoom brings the bucket within its bounds, as the writer: the pending
@@ -96,17 +129,45 @@ type eviction struct {
 // versions in gone, where some of those have to leave at once: what a commit does
 // to a record is one change.
 func (b *bucket) makeRoom(mark int, again func(gone map[*table.Version]bool) error) error {
-	if !b.def.bounded() {
+	e := b.eviction
+	if e == nil {
 		return nil
 	}
-	t := b.table
-	e := eviction{b: b, mark: mark}
-	inserts := 0
-	for _, c := range t.Since(mark) {
-		if c.Old == nil {
-			inserts++
+	e.begin(mark)
+	if err := e.measure(); err != nil {
+		return err
+	}
+	if e.over() {
+		e.evict()
+	}
+	if len(e.gone) > 0 {
+		b.table.Undo(mark)
+		if err := again(e.gone); err != nil {
+			return err
 		}
-		if b.def.MaxBytes == 0 {
+		for _, v := range e.victims {
+			b.table.Delete(b.table.HeadOf(v), uint8(ByEviction))
+		}
+	}
+	b.room.added += e.added
+	b.room.leaving += len(e.victims) + len(e.gone)
+	clear(e.victims)
+	e.own, e.gone = nil, nil
+	return nil
+}
+
+// measure finds what the commit changes of the bucket's size.
+func (e *eviction) measure() error {
+	b, d := e.b, &e.b.def
+	e.size = b.table.Live()
+	for _, c := range b.table.Since(e.mark) {
+		switch {
+		case c.Old == nil:
+			e.size--
+		case c.Deleted():
+			e.size++
+		}
+		if d.MaxBytes == 0 {
 			continue
 		}
 		if c.Old != nil {
@@ -114,82 +175,78 @@ func (b *bucket) makeRoom(mark int, again func(gone map[*table.Version]bool) err
 		}
 		if !c.Deleted() {
 			n := b.weigh(c.New)
-			if n > b.def.MaxBytes {
+			if n > d.MaxBytes {
 				return ErrRecordTooLarge
 			}
 			e.added += n
 		}
 	}
-	for budget := inserts + evictBatch; budget > 0 && e.over(); budget-- {
-		if !e.next() {
-			break
-		}
-	}
-	if len(e.gone) > 0 {
-		t.Undo(mark)
-		if err := again(e.gone); err != nil {
-			return err
-		}
-		for _, v := range e.victims {
-			t.Delete(t.HeadOf(v), uint8(ByEviction))
-		}
-	}
-	b.room.added += e.added
-	b.room.leaving += len(e.victims) + len(e.gone)
+	e.size, e.bytes = max(e.size, d.MaxSize), max(b.room.total(), d.MaxBytes)
 	return nil
 }
 
-// over reports whether the bucket is above a bound.
+// over reports whether one more has to leave.
 func (e *eviction) over() bool {
-	b := e.b
-	if b.def.MaxSize > 0 && b.table.Live()-len(e.gone) > b.def.MaxSize {
+	d := &e.b.def
+	size, bytes := e.b.table.Live(), e.b.room.total()+e.added
+	above := func(most int, mostBytes int64) bool {
+		return d.MaxSize > 0 && size > most || d.MaxBytes > 0 && bytes > mostBytes
+	}
+	if above(e.size, e.bytes) {
 		return true
 	}
-	return b.def.MaxBytes > 0 && b.room.bytes.Load()+b.room.added+e.added > b.def.MaxBytes
-}
-
-// next takes the next record out; false if there is none.
-func (e *eviction) next() bool {
-	t := e.b.table
-	at := e.find()
-	if at.V == nil && !e.last {
-		e.last = true
-		at = e.find()
-	}
-	if at.V == nil {
+	if e.budget == 0 || !above(d.MaxSize, d.MaxBytes) {
 		return false
 	}
-	if e.b.def.MaxBytes > 0 {
-		e.added -= e.b.weigh(at.V)
+	e.budget--
+	return true
+}
+
+// evict has records leave in the order of the bucket, until it is within its
+// bounds: what the commit inserted after everything else.
+func (e *eviction) evict() {
+	if e.walk(e.spare) {
+		e.walk(e.any)
+	}
+}
+
+// spareOwn is take, but for what the commit inserted.
+func (e *eviction) spareOwn(at table.Ref) bool {
+	if inserted, _ := e.ownChange(at.V); inserted {
+		return true
+	}
+	return e.take(at)
+}
+
+// walk visits the records in the bucket's order of eviction, and reports whether
+// that has come to its end.
+func (e *eviction) walk(visit func(at table.Ref) bool) bool {
+	switch t := e.b.table; e.b.def.Evict {
+	case OldestUpdated:
+		return t.Least(e.b.shape.updates, visit)
+	case LeastRead:
+		return t.LeastRead(visit)
+	default:
+		return t.Oldest(visit)
+	}
+}
+
+// take has a record leave, and reports whether another one has to.
+func (e *eviction) take(at table.Ref) bool {
+	b := e.b
+	if b.def.MaxBytes > 0 {
+		e.added -= b.weigh(at.V)
 	}
 	if _, own := e.ownChange(at.V); own {
 		if e.gone == nil {
 			e.gone = map[*table.Version]bool{}
 		}
 		e.gone[at.V] = true
-		return true
+	} else {
+		e.victims = append(e.victims, at.V)
 	}
-	t.Delete(at, uint8(ByEviction))
-	e.victims = append(e.victims, at.V)
-	return true
-}
-
-func (e *eviction) find() table.Ref {
-	t := e.b.table
-	switch e.b.def.Evict {
-	case OldestUpdated:
-		return t.Least(e.b.shape.updates, e.skip)
-	case LeastRead:
-		return t.LeastRead(e.skip)
-	}
-	return t.Oldest(e.skip)
-}
-
-// skip passes over what the commit inserted, as long as there is anything else,
-// and over what goes already.
-func (e *eviction) skip(at table.Ref) bool {
-	inserted, own := e.ownChange(at.V)
-	return own && (inserted && !e.last || e.gone[at.V])
+	b.table.Delete(at, uint8(ByEviction))
+	return e.over()
 }
 
 // ownChange reports whether the commit itself has written a version, and whether

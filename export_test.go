@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"unsafe"
+
+	"github.com/noex-go/store/internal/table"
 )
 
 // CheckTables runs every table's self-check, as its writer.
@@ -46,3 +48,28 @@ const (
 	BugLostUpdate  = bugLostUpdate
 	BugMissedRange = bugMissedRange
 )
+
+// Peek returns what a handle sees, in the order of insertion, and leaves no mark
+// on it: for LeastRead nobody has read it.
+func Peek(h *Bucket) (out []Record) {
+	b := h.use()
+	var view table.View
+	if h.at != nil {
+		h.at.use(b.store)
+		defer h.at.leave()
+		view = b.table.At(h.at.pin.Seq)
+	} else {
+		l := b.acquire()
+		defer b.release(l)
+		view = b.table.At(l.pin.Seq)
+	}
+	var c table.Cursor
+	var buf [batchRows]*table.Version
+	c.Scan(view, false)
+	for n := c.Next(buf[:], nil); n > 0; n = c.Next(buf[:], nil) {
+		for _, v := range buf[:n] {
+			out = append(out, Record{v})
+		}
+	}
+	return out
+}

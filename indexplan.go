@@ -130,13 +130,13 @@ func (p *indexPlan) single(c any) table.Key {
 	return table.Key{Text: string(appendCanonical(nil, c))}
 }
 
-// addTimes adds an index of the store's own: over a time in the metadata, where
-// there is one.
-func (sh *shape) addTimes(of func(m *Meta) Millis) (pos int) {
+// addTimes adds an index of the store's own: over a time in the metadata, of the
+// records that have one.
+func (sh *shape) addTimes(of func(m *Meta) (ms Millis, has bool)) (pos int) {
 	plan := indexPlan{word: true}
 	plan.spec.Word = func(v *table.Version) (uint64, bool) {
-		ms := of(sh.meta(v))
-		return keyenc.Int64(int64(ms)), ms != 0
+		ms, has := of(sh.meta(v))
+		return keyenc.Int64(int64(ms)), has
 	}
 	sh.indexes = append(sh.indexes, plan)
 	return len(sh.indexes) - 1

@@ -143,9 +143,9 @@ func newShape(bucket string, d *Definition, compiled []rules, t reflect.Type, in
 	sh.judged = sh.judged || sh.judge != nil
 	sh.calls = sh.calls || sh.judged
 	sh.ttl, sh.asked = d.TTL, len(sh.indexes)
-	sh.expiry = sh.addTimes(func(m *Meta) Millis { return m.ExpiresAt })
+	sh.expiry = sh.addTimes(func(m *Meta) (Millis, bool) { return m.ExpiresAt, m.ExpiresAt != 0 })
 	if d.Evict == OldestUpdated {
-		sh.updates = sh.addTimes(func(m *Meta) Millis { return m.UpdatedAt })
+		sh.updates = sh.addTimes(func(m *Meta) (Millis, bool) { return m.UpdatedAt, true })
 	}
 	return sh
 }

@@ -42,6 +42,12 @@ func newLiveBucket(m *liveModel, i int) *liveBucket {
 	if m.chance(4) {
 		d.TTL = time.Duration(5+m.r.IntN(60)) * time.Millisecond
 	}
+	if m.chance(4) {
+		d.MaxSize, d.Evict = 3+m.r.IntN(30), one(m.r, evictions...)
+	}
+	if m.chance(6) {
+		d.MaxBytes, d.Evict = int64(4000+m.r.IntN(20_000)), one(m.r, evictions...)
+	}
 	native := m.chance(3)
 	for name, typ := range modelTypes {
 		d.Schema[name] = store.Field{Type: typ, Required: false}
@@ -98,6 +104,7 @@ func liveDefine[K string | int64](m *liveModel, b *liveBucket, name string, nati
 	if native {
 		typed, err = store.Define[doc[K]](m.ctx, m.s, name, func(d *store.Definition) {
 			d.Ordered, d.Extra, d.Indexes, d.TTL = b.def.Ordered, b.def.Extra, b.def.Indexes, b.def.TTL
+			d.MaxSize, d.MaxBytes, d.Evict = b.def.MaxSize, b.def.MaxBytes, b.def.Evict
 			for name, f := range d.Schema {
 				f.Required, f.Unique = b.def.Schema[name].Required, b.def.Schema[name].Unique
 				d.Schema[name] = f

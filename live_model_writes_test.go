@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -83,7 +84,17 @@ func (m *liveModel) transaction() liveWrite {
 // writeOf makes a random write of a bucket, to be made through some handle.
 func (m *liveModel) writeOf(b *liveBucket) (string, func(ctx context.Context, h *store.Bucket) error) {
 	key := one(m.r, b.keys...)
-	switch m.r.IntN(20) {
+	switch m.r.IntN(21) {
+	case 20:
+		at := time.UnixMilli(m.clock.Load() + int64(m.r.IntN(60)))
+		return fmt.Sprintf("expire %#v", key), func(ctx context.Context, h *store.Bucket) error {
+			if at.UnixMilli()%4 == 0 {
+				_, err := h.Touch(ctx, key)
+				return err
+			}
+			_, err := h.ExpireAt(ctx, key, at)
+			return err
+		}
 	case 0, 1, 2, 3:
 		in := b.fresh(key)
 		return fmt.Sprintf("insert %v", in), func(ctx context.Context, h *store.Bucket) error { _, err := h.Insert(ctx, in); return err }

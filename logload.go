@@ -166,6 +166,9 @@ type waking struct {
 	b    *bucket
 	d    *dormant
 	same bool // the definition is what it was
+	// aging: its TTL is another one. Under the same one, a record without a deadline
+	// was freed of it.
+	aging bool
 	// gone has a bit for each row of a block that was overwritten or deleted since;
 	// nil: none was.
 	gone [][]uint64
@@ -187,6 +190,7 @@ func (b *bucket) wake(d *dormant) (*waking, error) {
 		if was.Key != b.def.Key {
 			return nil, fmt.Errorf("the bucket in the log has the key %q: drop it before it is defined with another", was.Key)
 		}
+		w.aging = b.def.TTL > 0 && was.TTL != int64(b.def.TTL)
 	}
 	if d.whole < len(d.blocks) {
 		if err := w.supersede(); err != nil {
@@ -398,8 +402,8 @@ func (w *waking) meta(k *logentry.Block, row int) Meta {
 		Version: Version(k.Versions[row]), CreatedAt: Millis(k.Created[row]), UpdatedAt: Millis(k.Updated[row]),
 		ExpiresAt: expiry(k, row),
 	}
-	if !w.same && m.ExpiresAt == 0 && w.b.def.TTL > 0 {
-		m.ExpiresAt = m.CreatedAt + Millis(w.b.def.TTL.Milliseconds())
+	if w.aging && m.ExpiresAt == 0 {
+		m.ExpiresAt = endOf(m.CreatedAt, w.b.def.TTL)
 	}
 	return m
 }

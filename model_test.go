@@ -79,10 +79,11 @@ type row struct {
 	version store.Version
 	created store.Millis
 	updated store.Millis
+	expires store.Millis
 }
 
 func (r *row) meta() store.Meta {
-	return store.Meta{Version: r.version, CreatedAt: r.created, UpdatedAt: r.updated}
+	return store.Meta{Version: r.version, CreatedAt: r.created, UpdatedAt: r.updated, ExpiresAt: r.expires}
 }
 
 // state is what a snapshot shows.
@@ -256,7 +257,7 @@ func runModel[K string | int64](t *testing.T, r *rand.Rand, steps int) {
 
 func (h *harness[K]) open() {
 	t := h.t
-	s, err := store.Open(h.ctx, store.Options{Clock: func() time.Time { return h.now }})
+	s, err := store.Open(h.ctx, store.Options{TTLInterval: -1, Clock: func() time.Time { return h.now }})
 	require.NoError(t, err)
 	h.s = s
 	_, err = s.On("bucket.*.*", func(e store.Event) {
@@ -357,6 +358,9 @@ func (h *harness[K]) define(d *store.Definition, native bool) {
 	}
 	d.Ordered = h.chance(3)
 	d.Extra = h.chance(3)
+	if h.chance(2) {
+		d.TTL = time.Duration(1+h.r.IntN(60)) * time.Second
+	}
 	indexable = append(indexable, "id")
 	seen := map[string]bool{}
 	for range h.r.IntN(6) {
@@ -657,10 +661,14 @@ func (h *harness[K]) put(vals values) {
 	key := vals["id"]
 	old := h.cur.rows[key]
 	ms := store.Millis(h.now.UnixMilli())
-	next := &row{vals, 1, ms, ms}
+	next := &row{vals, 1, ms, ms, 0}
+	if ttl := h.def.TTL; ttl > 0 {
+		next.expires = ms + store.Millis(ttl.Milliseconds())
+	}
 	typ := store.Inserted
 	if old != nil {
 		next.version, next.created, next.updated, typ = old.version+1, old.created, max(old.updated, ms), store.Updated
+		next.expires = old.expires // no update prolongs a life
 	} else {
 		h.cur.order = append(h.cur.order, key)
 	}
@@ -724,7 +732,13 @@ func (h *harness[K]) step() {
 		cancel()
 		ctx, cancelled = c, true
 	}
-	switch h.r.IntN(26) {
+	switch h.r.IntN(29) {
+	case 26:
+		h.touch(ctx, cancelled)
+	case 27:
+		h.expireAt(ctx, cancelled)
+	case 28:
+		h.purge()
 	case 0, 1, 2, 3, 4:
 		h.insert(ctx, cancelled)
 	case 5, 6:
@@ -1227,6 +1241,81 @@ func (h *harness[K]) remove(ctx context.Context, cancelled bool) {
 		h.seq++
 		h.drop(any(key))
 	}
+}
+
+// touch gives a record its bucket's TTL anew.
+func (h *harness[K]) touch(ctx context.Context, cancelled bool) {
+	key := h.anyKey()
+	h.note("touch %#v", key)
+	var err error
+	if h.chance(2) {
+		_, err = h.dyn.Touch(ctx, key)
+	} else {
+		_, err = h.typed.Touch(ctx, key)
+	}
+	if h.def.TTL == 0 {
+		require.ErrorIs(h.t, err, store.ErrNoTTL)
+		return
+	}
+	h.retimed(key, h.now.UnixMilli()+h.def.TTL.Milliseconds(), cancelled, err)
+}
+
+// expireAt gives a record a deadline of its own, or takes it away.
+func (h *harness[K]) expireAt(ctx context.Context, cancelled bool) {
+	key, at, ms := h.anyKey(), h.now.Add(time.Duration(h.r.IntN(20_000)-3000)*time.Millisecond), int64(0)
+	if h.chance(4) {
+		at = time.Time{}
+	} else {
+		ms = at.UnixMilli()
+		at = at.Add(-time.Duration(h.r.IntN(int(time.Millisecond)))) // it is rounded up
+	}
+	h.note("expire %#v at %v", key, at)
+	var err error
+	if h.chance(2) {
+		_, err = h.dyn.ExpireAt(ctx, key, at)
+	} else {
+		_, err = h.typed.ExpireAt(ctx, key, at)
+	}
+	if h.cur.rows[any(key)] != nil && ms != 0 && !at.After(h.now) {
+		var ve *store.ValidationError
+		require.ErrorAs(h.t, err, &ve)
+		return
+	}
+	h.retimed(key, ms, cancelled, err)
+}
+
+// retimed takes over that a record has another deadline, if err does not say why it
+// has not.
+func (h *harness[K]) retimed(key K, at int64, cancelled bool, err error) {
+	r := h.cur.rows[any(key)]
+	switch {
+	case r == nil:
+		require.ErrorIs(h.t, err, store.ErrNotFound)
+	case cancelled:
+		require.ErrorIs(h.t, err, context.Canceled)
+	default:
+		require.NoError(h.t, err)
+		h.seq++
+		h.put(r.vals)
+		h.cur.rows[any(key)].expires = store.Millis(at)
+	}
+}
+
+// purge deletes what is due, up to 1,000 records in a commit.
+func (h *harness[K]) purge() {
+	h.note("purge")
+	now := store.Millis(h.now.UnixMilli())
+	due := slices.DeleteFunc(slices.Clone(h.cur.order), func(k any) bool { e := h.cur.rows[k].expires; return e == 0 || e > now })
+	slices.SortStableFunc(due, func(a, b any) int { return cmp.Compare(h.cur.rows[a].expires, h.cur.rows[b].expires) })
+	for i, k := range due {
+		if i%1000 == 0 {
+			h.seq++
+		}
+		h.drop(k)
+	}
+	n, err := h.s.PurgeTTL(h.ctx)
+	require.NoError(h.t, err)
+	require.Equal(h.t, len(due), n)
 }
 
 // conds makes up to two random conditions.

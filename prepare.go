@@ -473,7 +473,7 @@ func (p *preparer) stampNew(v *table.Version, now time.Time) {
 	ms := nowMillis(now)
 	m := Meta{Version: 1, CreatedAt: ms, UpdatedAt: ms, ExpiresAt: p.sh.meta(v).ExpiresAt}
 	if m.ExpiresAt == 0 && p.sh.ttl > 0 {
-		m.ExpiresAt = ms + Millis(p.sh.ttl.Milliseconds())
+		m.ExpiresAt = endOf(ms, p.sh.ttl)
 	}
 	if m.ExpiresAt != 0 {
 		p.timed()

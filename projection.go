@@ -97,8 +97,8 @@ var recordDecoder = decoder[Record]{
 	},
 }
 
-// versionDecoder leaves versions as they are.
-var versionDecoder = decoder[*table.Version]{make: func(v *table.Version) *table.Version { return v }}
+// versionDecoder leaves versions as they are, for a transaction to write.
+var versionDecoder = decoder[*table.Version]{writes: true, make: func(v *table.Version) *table.Version { return v }}
 
 // project returns the decoder that leaves the zero value in what a selection
 // does not show.

@@ -65,6 +65,8 @@ type decoder[R any] struct {
 	records bool
 	// views, unless nil: R is Record, of a view with this Ext.
 	views *table.Ext
+	// writes: the records are to be written, and are not read for LeastRead.
+	writes bool
 	// project returns the decoder that shows some fields only.
 	project func(sel *selection) decoder[R]
 	// over returns the decoder for another bucket of the same home; nil: it is this
@@ -309,6 +311,7 @@ func (q *Query[R]) All() ([]R, error) {
 	x.of(rd.plan, rd)
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.shows(q.sel)
+	x.marks = x.marks && !q.dec.writes
 	return collect(&x, q.shown, q.hint(&x)), nil
 }
 

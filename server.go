@@ -72,7 +72,7 @@ const (
 	opUpdate        // expect must still be the newest version
 	opDelete        // nothing there is fine
 	opRemove        // expect must still be the newest version
-	opExpire        // if it is due
+	opExpire        // the next records that are due, up to expireBatch
 	opClear         // every record
 	opTrim          // nothing but what makes room
 )
@@ -466,13 +466,15 @@ func (s *server) step(r *request, st *step, gone map[*table.Version]bool) error 
 			t.Delete(at, uint8(ByUser))
 		}
 	case opExpire:
-		// Whatever was written since the record was found: its deadline may have
-		// moved, or another record have come under the key.
-		if at := s.head(st); at.V != nil {
-			if m := s.b.shape.meta(at.V); m.ExpiresAt != 0 && m.ExpiresAt <= r.due {
-				t.Delete(at, uint8(ByExpiry))
+		n := 0
+		t.Least(s.b.shape.expiry, func(at table.Ref) bool {
+			if s.b.shape.meta(at.V).ExpiresAt > r.due {
+				return false
 			}
-		}
+			t.Delete(at, uint8(ByExpiry))
+			n++
+			return n < expireBatch
+		})
 	case opClear:
 		t.Clear()
 	}

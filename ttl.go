@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/noex-go/store/internal/keyenc"
 	"github.com/noex-go/store/internal/table"
 )
 
@@ -81,14 +81,29 @@ func deadlineAt(t, now time.Time) (Millis, *valueError) {
 	if !t.After(now) {
 		return 0, &valueError{string(CodeMin), "is not in the future"}
 	}
+	if t.UTC().Year() > 9999 { // UnixMilli would wrap the year around
+		return 0, errYear()
+	}
 	ms := t.UnixMilli()
 	if t.After(time.UnixMilli(ms)) {
 		ms++
 	}
-	if ms > maxMillis {
+	switch {
+	case ms > maxMillis:
 		return 0, errYear()
+	case ms == 0:
+		ms = 1 // 0 is none
 	}
 	return Millis(ms), nil
+}
+
+// endOf is the deadline of a record whose TTL begins at from, rounded up.
+func endOf(from Millis, ttl time.Duration) Millis {
+	ms := min(from+Millis((ttl+time.Millisecond-1).Milliseconds()), maxMillis)
+	if ms == 0 {
+		return 1 // 0 is none
+	}
+	return ms
 }
 
 // retime prepares the version that follows old with another deadline.
@@ -108,7 +123,7 @@ func (b *bucket) touch(ctx context.Context, at *scope, op string, key any, when 
 	b.store.startTTL()
 	return b.update(ctx, at, op, key, func(old *table.Version) (*table.Version, error) {
 		now := b.store.clock()
-		ms := nowMillis(now) + Millis(b.def.TTL.Milliseconds())
+		ms := endOf(nowMillis(now), b.def.TTL)
 		if when != nil {
 			var wrong *valueError
 			if ms, wrong = deadlineAt(*when, now); wrong != nil {
@@ -126,89 +141,80 @@ func (st *Store) startTTL() {
 	}
 }
 
-// tick purges at every interval until the store closes.
+// tick purges at every interval until the store closes. The clock is the user's:
+// should it end the goroutine, the next deadline starts another.
 func (st *Store) tick() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	defer st.ticking.Store(false)
 	t := time.NewTicker(st.opt.TTLInterval)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
-			if _, err := st.PurgeTTL(ctx); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrLogFailed) { // which was told
-				st.report("ttl", err)
-			}
+			st.purgeInTime()
 		case <-st.done:
 			return
 		}
 	}
 }
 
+func (st *Store) purgeInTime() {
+	defer func() {
+		if p := recover(); p != nil {
+			st.report("ttl", &PanicError{Value: p, Stack: debug.Stack()})
+		}
+	}()
+	_, err := st.PurgeTTL(context.Background())
+	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrLogFailed) { // which was told
+		st.report("ttl", err)
+	}
+}
+
 // PurgeTTL deletes every record whose deadline has passed and returns their
-// number. The store does the same every Options.TTLInterval.
+// number. The store does the same every Options.TTLInterval. What keeps it from
+// one bucket keeps it from no other: the error joins those of all.
 func (st *Store) PurgeTTL(ctx context.Context) (int, error) {
 	if st.closed.Load() {
 		return 0, &Error{Op: "purge", Err: ErrClosed}
 	}
 	total := 0
+	var errs []error
 	for _, b := range *st.buckets.Load() {
 		n, err := b.purge(ctx)
 		total += n
 		if err != nil {
-			return total, b.fail("purge", Key{}, err)
+			errs = append(errs, b.fail("purge", Key{}, err))
 		}
 	}
-	return total, nil
+	return total, errors.Join(errs...)
 }
 
 // purge deletes the records of a bucket that are due.
-func (b *bucket) purge(ctx context.Context) (total int, err error) {
-	for more := true; more; {
-		var n int
-		n, more, err = b.expire(ctx)
+func (b *bucket) purge(ctx context.Context) (int, error) {
+	for total := 0; ; {
+		n, err := b.expire(ctx)
 		total += n
 		switch {
 		case errors.Is(err, errMoved):
-			b, more = b.home.now.Load(), true
+			b = b.home.now.Load()
 		case errors.Is(err, ErrBucketNotDefined):
 			return total, nil
-		case err != nil:
+		case err != nil || n < expireBatch:
 			return total, err
 		}
 	}
-	return total, nil
 }
 
-// expire deletes up to expireBatch records that are due. Each is looked at once
-// more by the writer, so that an update beside it neither saves nor delays it.
-// more reports that others may be due.
-func (b *bucket) expire(ctx context.Context) (n int, more bool, err error) {
+// expire deletes up to expireBatch records that are due, in one commit. The writer
+// finds them, so that an update beside it neither saves nor delays one.
+func (b *bucket) expire(ctx context.Context) (n int, err error) {
+	if n, ok := b.table.At(b.store.pins.Published()).Indexed(b.shape.expiry); ok && n == 0 {
+		return 0, ctx.Err()
+	}
 	r := b.server.newRequest()
-	r.due = nowMillis(b.store.clock())
-	due := table.Range{NoLo: true, Hi: table.Key{Word: keyenc.Int64(int64(r.due) + 1)}}
-	l := b.acquire()
-	var c table.Cursor
-	var buf [batchRows]*table.Version
-	c.Range(b.table.At(l.pin.Seq), b.shape.expiry, due, false)
-	for len(r.many) < expireBatch {
-		n := c.Next(buf[:min(len(buf), expireBatch-len(r.many))], nil)
-		if n == 0 {
-			break
-		}
-		for _, v := range buf[:n] {
-			k := b.shape.keyOf(v)
-			r.many = append(r.many, step{op: opExpire, text: k.text, word: k.word})
-		}
-	}
-	b.release(l)
-	if len(r.many) == 0 {
-		b.server.free(r)
-		return 0, false, nil
-	}
-	more = len(r.many) == expireBatch
+	r.op, r.due = opExpire, nowMillis(b.store.clock())
 	n, err = b.submit(ctx, r)
 	b.room.expired.Add(int64(n))
-	return n, more, err
+	return n, err
 }
 
 // catchUp does what a bucket that was just defined is late for: it deletes what

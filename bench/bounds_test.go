@@ -89,34 +89,51 @@ func BenchmarkPurge(b *testing.B) {
 	}
 }
 
-// BenchmarkEvict is an insert into a bucket of a size: below its bound, and at it,
-// where each insert evicts one.
+// weight is what MaxBytes counts for a record of fillBounded.
+func weight(b *testing.B) int64 {
+	s, h := bounded(b, store.Options{}, func(d *store.Definition) { d.MaxBytes = 1 << 30 })
+	fillBounded(b, h, 1)
+	return s.Stats().Bytes.Total
+}
+
+// BenchmarkEvict is an insert into a bucket of a size: without a bound, where what
+// was inserted goes now and then, beside the clock; and at its bound, where each
+// insert evicts one.
 func BenchmarkEvict(b *testing.B) {
 	for _, size := range []int{1000, 100_000, 1_000_000} {
-		insert := func(b *testing.B, h *store.TypedBucket[item]) {
+		insert := func(b *testing.B, h *store.TypedBucket[item], tidy func()) {
 			if testing.Short() && size > 1000 {
 				b.Skip("long")
 			}
 			fillBounded(b, h, size)
 			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				_, err := h.Insert(ctx, item{Name: "n", Value: float64(i)})
+			for i := 1; b.Loop(); i++ {
+				_, err := h.Insert(ctx, item{Name: "x", Value: float64(i)})
 				check(b, err)
+				if i%(size/8) == 0 {
+					b.StopTimer()
+					tidy()
+					b.StartTimer()
+				}
 			}
 		}
 		b.Run(fmt.Sprintf("%d/none", size), func(b *testing.B) {
 			_, h := bounded(b, store.Options{}, func(*store.Definition) {})
-			insert(b, h)
+			insert(b, h, func() {
+				_, err := h.DeleteMany(ctx, store.Eq("name", "x"))
+				check(b, err)
+			})
 		})
 		for _, evict := range []store.Eviction{store.OldestCreated, store.OldestUpdated, store.LeastRead} {
 			b.Run(fmt.Sprintf("%d/%v", size, evict), func(b *testing.B) {
 				_, h := bounded(b, store.Options{}, func(d *store.Definition) { d.MaxSize, d.Evict = size, evict })
-				insert(b, h)
+				insert(b, h, func() {})
 			})
 		}
 		b.Run(fmt.Sprintf("%d/bytes", size), func(b *testing.B) {
-			_, h := bounded(b, store.Options{}, func(d *store.Definition) { d.MaxBytes = int64(size) * 300 })
-			insert(b, h)
+			most := int64(size) * weight(b)
+			_, h := bounded(b, store.Options{}, func(d *store.Definition) { d.MaxBytes = most })
+			insert(b, h, func() {})
 		})
 	}
 }

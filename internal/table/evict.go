@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// What a bounded bucket asks of its table: which record goes next. All of it
-// belongs to the writer and sees pending changes; a walk that skips what it has
-// passed for good costs O(1) a record, however many dead rows an old snapshot
-// keeps in front.
+// What a bounded bucket asks of its table, and expiry: which records go next. All
+// of it belongs to the writer and sees pending changes. A walk begins where the one
+// before has found the first live record, so that it costs what it visits, however
+// many dead rows an old snapshot keeps in front.
 
 // flagRead says that a version was handed out, or took the place of another.
 const flagRead = 1 << 17
@@ -23,19 +23,23 @@ func (v *Version) MarkRead() {
 // Live is the number of live records.
 func (t *Table) Live() int { return int(t.n.Load() + t.delta) }
 
-// Oldest returns the first live record in the order of insertion that skip does
-// not pass over.
-func (t *Table) Oldest(skip func(Ref) bool) Ref {
+// Oldest calls visit with the live records in the order of insertion, until it
+// returns false, and reports whether it never did. visit may delete the record
+// that it is given.
+func (t *Table) Oldest(visit func(Ref) bool) bool {
 	r := t.root.Load()
 	dir := r.rows.dir.Load()
 	at, ok := nextLive(dir, r.front)
 	if r.front = at.row; !ok {
 		r.front = r.rows.next
 	}
-	for ok && skip(at) {
+	for ok {
+		if !visit(at) {
+			return false
+		}
 		at, ok = nextLive(dir, at.row+1)
 	}
-	return at
+	return true
 }
 
 // nextLive is the first live record in a row from row on; false if there is none.
@@ -55,16 +59,16 @@ func nextLive(dir *rowDir, row uint32) (Ref, bool) {
 	return Ref{}, false
 }
 
-// LeastRead returns a live record that skip does not pass over and that nobody
-// was given since the hand passed it last; the hand goes round in the order of
-// insertion, and takes the marks of those it passes: O(1) a record, spread over
-// the reads that made the marks.
+// LeastRead calls visit with live records that nobody was given since the hand
+// passed them last, and then with the others, as Oldest does. The
+// hand goes round in the order of insertion, and takes the marks of those it
+// passes: O(1) a record, spread over the reads that made the marks.
 //
 // The algorithm is SIEVE (Zhang et al., NSDI 2024), with rows for its queue.
-func (t *Table) LeastRead(skip func(Ref) bool) Ref {
+func (t *Table) LeastRead(visit func(Ref) bool) bool {
 	r := t.root.Load()
 	dir := r.rows.dir.Load()
-	for turn := 0; turn < 3; { // behind the hand, everything, everything without marks
+	for turn := 0; turn < 3; { // from the hand on, everything, everything without marks
 		at, ok := nextLive(dir, r.rowFrom(t.hand))
 		if !ok {
 			t.hand = 0
@@ -72,15 +76,15 @@ func (t *Table) LeastRead(skip func(Ref) bool) Ref {
 			continue
 		}
 		t.hand = r.ordinal(at.row) + 1
-		if skip(at) {
+		if at.V.bits.Load()&flagRead != 0 {
+			at.V.bits.And(^uint32(flagRead))
 			continue
 		}
-		if at.V.bits.Load()&flagRead == 0 {
-			return at
+		if !visit(at) {
+			return false
 		}
-		at.V.bits.And(^uint32(flagRead))
 	}
-	return t.Oldest(skip) // readers were faster
+	return t.Oldest(visit) // readers were faster
 }
 
 // rowFrom is the first row number whose ordinal is at least ord.
@@ -95,11 +99,11 @@ func (r *root) rowFrom(ord uint64) uint32 {
 	return row
 }
 
-// Least returns the live record with the least key in index i that skip does not
-// pass over; of equal ones the first in the order of insertion.
-func (t *Table) Least(i int, skip func(Ref) bool) Ref {
+// Least calls visit with the live records that are in index i, in the order of its
+// keys, equal ones in the order of insertion, as Oldest does.
+func (t *Table) Least(i int, visit func(Ref) bool) bool {
 	r := t.root.Load()
-	return r.indexes[i].least(r.rows.dir.Load(), skip)
+	return r.indexes[i].least(r.rows.dir.Load(), visit)
 }
 
 // floor is a place in an index before which there is no live record.
@@ -122,46 +126,40 @@ func (x *keyIndex[K]) lowerTo(k K, row uint32) {
 	}
 }
 
-func (x *keyIndex[K]) least(d *rowDir, skip func(Ref) bool) Ref {
+func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) bool {
 	c := x.tree.first()
 	if x.floor.set {
 		c = x.tree.seek(x.floor.key)
 	}
 	first := true
-	var found Ref
 	for ; c.ok(); c.next() {
 		k := c.key()
 		look := func(row uint32) (on bool) {
-			head := d.head(row)
-			if !x.has(head, k, x.other[:0]) {
+			at := Ref{d.head(row), row}
+			if !x.has(at.V, k, x.other[:0]) {
 				return true
 			}
-			at := Ref{head, row}
 			if first {
 				x.floor, first = floor[K]{k, row, true}, false
 			}
-			if skip(at) {
-				return true
-			}
-			found = at
-			return false
+			return visit(at)
 		}
 		s := c.l.set(c.slot())
 		if s == nil {
 			if !look(uint32(c.l.vals[c.slot()])) {
-				return found
+				return false
 			}
 			continue
 		}
 		from := uint32(0)
-		if x.floor.set && k == x.floor.key {
+		if first && x.floor.set && k == x.floor.key {
 			from = x.floor.row
 		}
 		if !s.eachFrom(from, look) {
-			return found
+			return false
 		}
 	}
-	return found
+	return true
 }
 
 // eachFrom is each, from a row on.

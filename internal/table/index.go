@@ -41,10 +41,10 @@ type index interface {
 	// unlink takes the row from v's key, which was at the given place, unless a
 	// version in its chain has the key.
 	unlink(d *rowDir, v *Version, row uint32, at place)
-	// lower says that v is live again, and least finds the first live record: see
+	// lower says that v is live again, and least visits the live records: see
 	// evict.go.
 	lower(v *Version, row uint32)
-	least(d *rowDir, skip func(Ref) bool) Ref
+	least(d *rowDir, visit func(Ref) bool) bool
 	// load enters a row of a table that nobody reads yet, for all its versions.
 	load(head *Version, row uint32)
 	// recount sets the counters after load.
