@@ -134,11 +134,12 @@ type Definition struct {
 	Extra   bool    // keep fields that the schema does not have, as they came
 	// TTL is how long after its insertion a record expires that is inserted without
 	// a time of its own; 0: never. It is deleted at most Options.TTLInterval after
-	// that.
+	// that. Until then it can be read, and Touch or ExpireAt lets it live on.
 	TTL time.Duration
 	// MaxSize bounds the records, and MaxBytes their estimated bytes, indexes
 	// included; 0: no bound. The commit that would go beyond evicts others, in the
-	// order that Evict says.
+	// order that Evict says. Only what the commit inserted is spared, and goes last; an
+	// update saves no record. A unique value is taken until its holder is gone.
 	MaxSize  int
 	MaxBytes int64
 	Evict    Eviction
