@@ -42,7 +42,7 @@ var (
 	roles = [...]string{"admin", "user", "guest"}
 )
 
-func open(b *testing.B) *store.Store {
+func open(b testing.TB) *store.Store {
 	b.Helper()
 	s, err := store.Open(ctx, store.Options{})
 	check(b, err)
@@ -50,7 +50,7 @@ func open(b *testing.B) *store.Store {
 	return s
 }
 
-func check(b *testing.B, err error) {
+func check(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -66,20 +66,20 @@ func newUser(i int) user {
 
 // fill makes a bucket of n users, and returns their ids in random order, in
 // memory of their own.
-func fill(b *testing.B, s *store.Store, n int) (*store.TypedBucket[user], []string) {
+func fill(b testing.TB, s *store.Store, n int) (*store.TypedBucket[user], []string) {
 	b.Helper()
 	return fillBucket(b, s, "users", n, newUser, func(u user) string { return u.ID })
 }
 
 // fillPlain is fill without indexes.
-func fillPlain(b *testing.B, s *store.Store, n int) (*store.TypedBucket[plainUser], []string) {
+func fillPlain(b testing.TB, s *store.Store, n int) (*store.TypedBucket[plainUser], []string) {
 	b.Helper()
 	return fillBucket(b, s, "plain", n, newPlainUser, func(u plainUser) string { return u.ID })
 }
 
 func newPlainUser(i int) plainUser { return plainUser(newUser(i)) }
 
-func fillBucket[T any](b *testing.B, s *store.Store, name string, n int, record func(int) T, id func(T) string) (*store.TypedBucket[T], []string) {
+func fillBucket[T any](b testing.TB, s *store.Store, name string, n int, record func(int) T, id func(T) string) (*store.TypedBucket[T], []string) {
 	b.Helper()
 	if s.HasBucket(name) {
 		check(b, s.DropBucket(ctx, name))

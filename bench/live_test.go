@@ -17,7 +17,7 @@ type cell struct {
 	Text  string `store:"text"`
 }
 
-func cells(b *testing.B, s *store.Store, n int) *store.TypedBucket[cell] {
+func cells(b testing.TB, s *store.Store, n int) *store.TypedBucket[cell] {
 	b.Helper()
 	bucket, err := store.Define[cell](ctx, s, "cells")
 	check(b, err)
