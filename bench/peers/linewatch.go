@@ -1,0 +1,81 @@
+package peers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// WatchLine is a line with so many of the records watched.
+func WatchLine(watchers int) Line {
+	return watched(fmt.Sprintf("watch-%d", watchers), func(b *testing.B, f *Fixture) { lineWatch(b, f, watchers) },
+		rows(fmt.Sprintf("update to its watcher, %d keys watched", watchers), nsPerOp, reading))
+}
+
+// lineWatch updates the watched records in turn. An operation is over when the
+// watch of the record has returned its new value, and waits for the next one.
+func lineWatch(b *testing.B, f *Fixture, watchers int) {
+	watches := make([]Watch, min(watchers, f.N))
+	for i := range watches {
+		var err error
+		watches[i], err = f.Engine.(Watcher).Watch(f.ids[i])
+		must(b, err)
+	}
+	value, i := f.nextValue(), 0
+	for b.Loop() {
+		value++
+		must(b, f.UpdateValue(f.ids[i], value))
+		if r, err := watches[i].Next(); err != nil || r.Value != value {
+			b.Fatal(r, err)
+		}
+		if i++; i == len(watches) {
+			i = 0
+		}
+	}
+	f.value = value
+	for _, w := range watches {
+		w.Stop()
+	}
+}
+
+// lineWatchLatency is the time from before an update until a goroutine that waits
+// for a change of the record runs with its new value.
+func lineWatchLatency(b *testing.B, f *Fixture) {
+	w, err := f.Engine.(Watcher).Watch(f.ids[0])
+	must(b, err)
+	value := f.nextValue()
+	type woken struct {
+		at  time.Time
+		err error
+	}
+	seen := make(chan woken)
+	stop := value - 1 // no value of an update
+	go func() {
+		for {
+			r, err := w.Next()
+			if seen <- (woken{time.Now(), err}); err != nil || r.Value == stop {
+				return
+			}
+		}
+	}()
+	var lat latencies
+	for b.Loop() {
+		value++
+		begin := time.Now()
+		must(b, f.UpdateValue(f.ids[0], value))
+		last := <-seen
+		must(b, last.err)
+		lat.add(last.at.Sub(begin))
+	}
+	f.value = value
+	must(b, f.UpdateValue(f.ids[0], stop))
+	must(b, (<-seen).err)
+	w.Stop()
+	lat.report(b)
+}
+
+// nextValue returns a value above those of all records and of the updates by watch lines.
+func (f *Fixture) nextValue() float64 {
+	f.value = max(f.value, 1e12) + 1
+	return f.value
+}
