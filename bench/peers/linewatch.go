@@ -12,13 +12,33 @@ func WatchLine(watchers int) Line {
 		rows(fmt.Sprintf("update to its watcher, %d keys watched", watchers), nsPerOp, reading))
 }
 
-// lineWatch updates the watched records in turn. An operation is over when the
-// watch of the record has returned its new value, and waits for the next one.
+// LiveLine is the same with live queries of the store, which find the record in different ways.
+func LiveLine(by LiveQuery, watchers int) Line {
+	l := line(fmt.Sprintf("live-%s-%d", by, watchers), func(b *testing.B, f *Fixture) { lineLive(b, f, by, watchers) },
+		[]Row{{Title: "update to its live query", Metric: nsPerOp}, {Title: "entries visited", Metric: VisitedPerOp}})
+	l.needs = func(e Engine) bool { _, ok := e.(*ours); return ok }
+	return l
+}
+
 func lineWatch(b *testing.B, f *Fixture, watchers int) {
+	watch(b, f, watchers, func(i int) (Watch, error) { return f.Engine.(Watcher).Watch(f.ids[i]) })
+}
+
+func lineLive(b *testing.B, f *Fixture, by LiveQuery, watchers int) {
+	o := f.Engine.(*ours)
+	before := o.store.Stats().Queries
+	watch(b, f, watchers, func(i int) (Watch, error) { return o.watchBy(by, NewRecord(f.order[i])) })
+	after := o.store.Stats().Queries
+	b.ReportMetric(float64(after.Visited-before.Visited)/float64(after.Changes-before.Changes), VisitedPerOp)
+}
+
+// watch updates the watched records in turn. An operation is over when the watch of the record has
+// returned its new value, and waits for the next one. open watches f.ids[i].
+func watch(b *testing.B, f *Fixture, watchers int, open func(i int) (Watch, error)) {
 	watches := make([]Watch, min(watchers, f.N))
 	for i := range watches {
 		var err error
-		watches[i], err = f.Engine.(Watcher).Watch(f.ids[i])
+		watches[i], err = open(i)
 		must(b, err)
 	}
 	value, i := f.nextValue(), 0

@@ -38,7 +38,7 @@ type ours struct {
 	users  *store.TypedBucket[user]
 	second *store.TypedBucket[second]
 	byRole map[string]*store.Query[user]
-	byID   *store.ReactiveQuery[string, Record] // live
+	live   map[LiveQuery]*store.ReactiveQuery[string, Record]
 }
 
 func oursIndexed(string) (Engine, error) { return openOurs(store.Options{}) }
@@ -70,17 +70,11 @@ func openOurs(opt store.Options, adjust ...func(*store.Definition)) (Engine, err
 	if err != nil {
 		return nil, errors.Join(err, s.Close(background))
 	}
-	byID, err := store.DefineQuery(s, "by-id", func(q *store.QueryCtx, id string) (Record, error) {
-		u, ok := users.In(q).Get(id)
-		if !ok {
-			return Record{}, ErrMissing
-		}
-		return Record(u), nil
-	})
+	live, err := liveQueries(s, users)
 	if err != nil {
 		return nil, errors.Join(err, s.Close(background))
 	}
-	o := &ours{s, users, to, map[string]*store.Query[user]{}, byID}
+	o := &ours{s, users, to, map[string]*store.Query[user]{}, live}
 	for _, role := range Roles {
 		o.byRole[role] = users.Where(store.Eq("role", role))
 	}
@@ -186,23 +180,3 @@ func (o *ours) RangeByAge(from, limit int, fn func(*Record) bool) error {
 	return o.users.Where(store.Gte("age", from)).OrderBy(store.Asc("age")).Limit(limit).
 		Each(func(u *user) bool { return fn((*Record)(u)) })
 }
-
-// oursWatch is a subscription to a live query of one record.
-type oursWatch struct{ sub *store.Subscription[Record] }
-
-func (o *ours) Watch(id string) (Watch, error) {
-	sub, err := o.byID.Subscribe(background, id)
-	if err != nil {
-		return nil, err
-	}
-	w := &oursWatch{sub}
-	_, err = w.Next() // the record as it is
-	return w, err
-}
-
-func (w *oursWatch) Next() (Record, error) {
-	ev, err := w.sub.Next(background)
-	return ev.Result, errors.Join(err, ev.Err)
-}
-
-func (w *oursWatch) Stop() { w.sub.Close() }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/noex-go/store/bench/peers"
+)
+
+type options struct {
+	benchtime string
+	passes    []pass
+	watched   watched
+	engines   map[string]bool // nil: all
+	lines     *regexp.Regexp
+
+	check      bool
+	npm        bool
+	npmFile    string
+	npmRounds  int
+	out, plots string
+	json, from string
+	mode       string
+}
+
+// pass is a number of records and what is measured with them.
+type pass struct {
+	n, rounds int
+	lines     *regexp.Regexp // nil: all
+	disk      bool           // the lines on disk too
+}
+
+// watched are the numbers of watched keys that are measured, of n records.
+type watched struct {
+	n        int
+	watchers []int
+}
+
+// The lines of the plots of growth; at a million records, where loading takes longest
+// and a collection seconds, the standard run has those with the key and its indexes only.
+var (
+	growing = regexp.MustCompile(`^(get|insert|bulk-1000|update-unindexed|delete|iterate-third|count-by-index)$`)
+	million = regexp.MustCompile(`^(get|get-2-goroutines|insert|bulk-1000|update-unindexed|update-two-indexed|delete|` +
+		`iterate-third|first-10|range-100|count-by-index|memory|get-beside-writer)$`)
+)
+
+// modes are what -quick, no flag, and -full measure.
+var modes = map[string]options{
+	"quick": {
+		benchtime: "20ms", npmRounds: 1,
+		passes:  []pass{{n: 10_000, rounds: 1, disk: true}, {n: 1_000, rounds: 1, lines: growing}, {n: 100_000, rounds: 1, lines: growing}},
+		watched: watched{10_000, []int{10, 100, 1_000, 10_000}},
+	},
+	"standard": {
+		benchtime: "100ms", npmRounds: 3,
+		passes: []pass{
+			{n: 10_000, rounds: 3, disk: true},
+			{n: 1_000, rounds: 1, lines: growing},
+			{n: 100_000, rounds: 1, lines: growing},
+			{n: 1_000_000, rounds: 1, lines: million},
+		},
+		watched: watched{100_000, []int{10, 100, 1_000, 10_000, 100_000}},
+	},
+	"full": {
+		benchtime: "300ms", npmRounds: 5,
+		passes: []pass{
+			{n: 10_000, rounds: 5, disk: true},
+			{n: 1_000, rounds: 3, lines: growing},
+			{n: 100_000, rounds: 3, lines: growing},
+			{n: 1_000_000, rounds: 3},
+		},
+		watched: watched{100_000, []int{10, 100, 1_000, 10_000, 100_000}},
+	},
+}
+
+func parse(args []string, usage io.Writer) (options, error) {
+	flags := flag.NewFlagSet("table", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	quick := flags.Bool("quick", false, "up to 100,000 records, one short round")
+	full := flags.Bool("full", false, "every line at 1,000,000 records too, several long rounds")
+	benchtime := flags.String("benchtime", "", "measure each line for this `time` (or 10x: so often)")
+	rounds := flags.Int("rounds", 0, "measure each engine so `often`, in turns, and keep the best")
+	sizes := flags.String("n", "", "only these `numbers` of records, every line with each")
+	engines := flags.String("engines", "", "only these, by `names` with commas")
+	lines := flags.String("lines", "", "only the lines whose name matches the `pattern`")
+	check := flags.Bool("check", true, "first run the tests that compare the engines' answers")
+	npm := flags.Bool("npm", true, "the programs of the npm original too")
+	npmFile := flags.String("original", "", "`file` with the output of bench/original; without it its figures are quoted")
+	out := flags.String("out", "", "write the table into this `file`, between its markers if it exists")
+	plots := flags.String("plots", "", "write the plots into this `directory`")
+	json := flags.String("json", "", "keep the figures in this `file`")
+	from := flags.String("from", "", "measure nothing: take the figures from this `file` of -json")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	mode := "standard"
+	switch {
+	case *quick && *full:
+		return options{}, fmt.Errorf("-quick and -full exclude each other")
+	case *quick:
+		mode = "quick"
+	case *full:
+		mode = "full"
+	}
+	o := modes[mode]
+	o.mode, o.check, o.npm, o.npmFile = mode, *check, *npm, *npmFile
+	o.out, o.plots, o.json, o.from = *out, *plots, *json, *from
+	o.passes = slices.Clone(o.passes)
+	if *benchtime != "" {
+		o.benchtime = *benchtime
+	}
+	if err := o.only(*sizes, *engines, *lines); err != nil {
+		return o, err
+	}
+	if *rounds > 0 {
+		o.npmRounds = *rounds
+		for i := range o.passes {
+			o.passes[i].rounds = *rounds
+		}
+	}
+	return o, nil
+}
+
+// only restricts what is measured.
+func (o *options) only(sizes, engines, lines string) (err error) {
+	if sizes != "" {
+		o.passes, o.watched = nil, watched{}
+		for s := range strings.SplitSeq(sizes, ",") {
+			n, err := strconv.Atoi(s)
+			if err != nil || n < 100 {
+				return fmt.Errorf("-n: %q is not a number of records (100 or more)", s)
+			}
+			o.passes = append(o.passes, pass{n: n, rounds: 1, disk: n <= 10_000})
+		}
+	}
+	if engines != "" {
+		o.engines = map[string]bool{}
+		for s := range strings.SplitSeq(engines, ",") {
+			if !slices.ContainsFunc(peers.Peers, func(p peers.Peer) bool { return p.Name == s }) {
+				return fmt.Errorf("-engines: there is no %q", s)
+			}
+			o.engines[s] = true
+		}
+	}
+	o.lines, err = regexp.Compile(lines)
+	return err
+}
+
+func (o *options) wants(p *peers.Peer) bool { return o.engines == nil || o.engines[p.Name] }
