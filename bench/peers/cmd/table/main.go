@@ -37,7 +37,7 @@ func run(args []string, out, progress io.Writer) error {
 			return err
 		}
 	}
-	res, err := o.results(args, progress)
+	res, err := o.results(progress)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func run(args []string, out, progress io.Writer) error {
 }
 
 // results measures, or reads what was measured before.
-func (o options) results(args []string, progress io.Writer) (*results, error) {
+func (o options) results(progress io.Writer) (*results, error) {
 	if o.from != "" {
 		return load(o.from)
 	}
@@ -74,7 +74,7 @@ func (o options) results(args []string, progress io.Writer) (*results, error) {
 		}
 	}
 	start := time.Now()
-	res := &results{About: aboutRun(o, args, start), Best: map[string]float64{}}
+	res := &results{About: aboutRun(o, start), Best: map[string]float64{}}
 	m := measurement{o: o, res: res, progress: progress}
 	for _, p := range o.passes {
 		if err := m.pass(p); err != nil {

@@ -13,6 +13,7 @@ import (
 )
 
 type options struct {
+	command   string // that says the same, without files
 	benchtime string
 	passes    []pass
 	watched   watched
@@ -98,6 +99,16 @@ func parse(args []string, usage io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
+	command := "go run ./cmd/table"
+	flags.Visit(func(f *flag.Flag) { // what decides what is measured, not where it goes
+		switch f.Name {
+		case "out", "plots", "json", "original":
+		case "quick", "full":
+			command += " -" + f.Name
+		default:
+			command += fmt.Sprintf(" -%s=%s", f.Name, f.Value)
+		}
+	})
 	mode := "standard"
 	switch {
 	case *quick && *full:
@@ -108,6 +119,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 		mode = "full"
 	}
 	o := modes[mode]
+	o.command = command
 	o.mode, o.check, o.npm, o.npmFile = mode, *check, *npm, *npmFile
 	o.out, o.plots, o.json, o.from = *out, *plots, *json, *from
 	o.passes = slices.Clone(o.passes)

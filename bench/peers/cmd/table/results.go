@@ -99,10 +99,10 @@ func load(file string) (*results, error) {
 	return r, nil
 }
 
-func aboutRun(o options, args []string, start time.Time) about {
+func aboutRun(o options, start time.Time) about {
 	a := about{
 		Date: start.Format("2 January 2006"), Mode: o.mode, Benchtime: o.benchtime, Rounds: map[int]int{},
-		Command: strings.Join(append([]string{"go run ./cmd/table"}, args...), " "),
+		Command: o.command,
 		Machine: fmt.Sprintf("%s, %d processors", processor(), runtime.GOMAXPROCS(0)),
 		System:  runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Commit: commit(), Versions: versions(),
 	}
