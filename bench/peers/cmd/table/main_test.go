@@ -149,8 +149,8 @@ func fullResults() *results {
 			}
 		}
 		r.Watched.set("ours", n, 1000)
-		r.Live.set("key", n, 1000)
-		r.Visited.set("key", n, 2)
+		r.Live.set(liveName(peers.ByKey), n, 1000)
+		r.Visited.set(liveName(peers.ByKey), n, 2)
 	}
 	for _, l := range quotedOriginal {
 		r.NPM = append(r.NPM, npmLine{l.Line, l.US * 1000, true, 100, 50})

@@ -134,7 +134,7 @@ func (m *measurement) watches() error {
 		if !m.o.wants(p) || p.OnDisk {
 			continue
 		}
-		if err := m.grow(p, p.KeyOnly, p.Name, peers.WatchLine, m.res.Watched); err != nil {
+		if err := m.grow(p.KeyOnly, p.Name, peers.WatchLine, m.res.Watched); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		if p.Name != peers.Ours {
@@ -142,7 +142,7 @@ func (m *measurement) watches() error {
 		}
 		for _, by := range peers.LiveQueries {
 			live := func(watchers int) peers.Line { return peers.LiveLine(by, watchers) }
-			if err := m.grow(p, p.Indexed, string(by), live, m.res.Live, m.res.Visited); err != nil {
+			if err := m.grow(p.Indexed, liveName(by), live, m.res.Live, m.res.Visited); err != nil {
 				return fmt.Errorf("%s: %w", by, err)
 			}
 		}
@@ -151,7 +151,7 @@ func (m *measurement) watches() error {
 }
 
 // grow runs a line with more and more watchers. Each of its rows has a place in to.
-func (m *measurement) grow(p *peers.Peer, open func(string) (peers.Engine, error), name string, line func(int) peers.Line, to ...growth) (err error) {
+func (m *measurement) grow(open func(string) (peers.Engine, error), name string, line func(int) peers.Line, to ...growth) (err error) {
 	f, err := peers.Open(open, m.o.watched.n)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (m *measurement) grow(p *peers.Peer, open func(string) (peers.Engine, error
 		if !l.Can(f.Engine) {
 			return nil
 		}
-		fmt.Fprintf(m.progress, "%s watched, %s by %s\n", number(float64(watchers)), p.Name, name)
+		fmt.Fprintf(m.progress, "%s keys watched: %s\n", number(float64(watchers)), name)
 		result, err := benchmark(&l, f)
 		if err != nil {
 			return err

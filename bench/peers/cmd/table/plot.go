@@ -30,10 +30,13 @@ var engineSeries = []series{
 
 // liveSeries are the kinds of live queries.
 var liveSeries = []series{
-	{string(peers.ByInterval), "c", "diamond"},
-	{string(peers.ByEquality), "d", "down"},
-	{string(peers.ByKey), "floor", "square"},
+	{liveName(peers.ByInterval), "c", "diamond"},
+	{liveName(peers.ByEquality), "d", "down"},
+	{liveName(peers.ByKey), "floor", "square"},
 }
+
+// liveName is the name of the series of a kind of live query.
+func liveName(by peers.LiveQuery) string { return "ours by " + string(by) }
 
 // Rows of the plots: titles of rows of the table.
 var (
@@ -67,8 +70,8 @@ func plotsOf(res *results) (list []plot) {
 		list = append(list, panelPlot("subscriptions.svg", "With the number of subscriptions",
 			"all scales logarithmic, lower is better", append(slices.Clone(engineSeries), liveSeries...), []panel{
 				{"an update until its watcher has the record", res.Watched, duration},
-				{"the same by live queries of other kinds", res.Live, duration},
-				{"entries that such an update is tested against", res.Visited, short},
+				{"the same by kind of live query", res.Live, duration},
+				{"entries that the update is tested against", res.Visited, short},
 			}))
 	}
 	if len(res.NPM) > 0 {
