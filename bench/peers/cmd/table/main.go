@@ -84,6 +84,9 @@ func (o options) results(progress io.Writer) (*results, error) {
 	if err := m.watches(); err != nil {
 		return nil, err
 	}
+	if err := m.alone(); err != nil {
+		return nil, err
+	}
 	if err := m.original(); err != nil {
 		return nil, err
 	}

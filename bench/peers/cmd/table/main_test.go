@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func once(t *testing.T, args ...string) string {
 		}
 	}()
 	var out bytes.Buffer
-	if err := run(append([]string{"-check=false", "-npm=false", "-benchtime", "1x"}, args...), &out, io.Discard); err != nil {
+	if err := run(append([]string{"-check=false", "-npm=false", "-alone=false", "-benchtime", "1x"}, args...), &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -137,7 +138,7 @@ func TestMarkers(t *testing.T) {
 
 // fullResults have figures for every row, and everything that a plot shows.
 func fullResults() *results {
-	r := &results{Best: map[string]float64{}, Watched: growth{}, Live: growth{}, Visited: growth{}}
+	r := &results{Best: map[string]float64{}, Watched: growth{}, Live: growth{}, Visited: growth{}, Alone: map[string]float64{aloneLines[0].title: 7}}
 	for i, n := range []int{1_000, 10_000, 1_000_000} {
 		for _, l := range peers.Lines {
 			for k, row := range l.Rows {
@@ -166,7 +167,7 @@ func TestFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := once(t, "-from", json, "-out", out, "-plots", plots)
-	for _, want := range []string{"**1,000,000 records in memory**", "**on disk, 10,000 records**", "crud: insert, typed", npmQuotedTitle, quotedName} {
+	for _, want := range []string{"**1,000,000 records in memory**", "**on disk, 10,000 records**", "crud: insert, typed", aloneLines[0].title, npmQuotedTitle, quotedName} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -269,9 +270,9 @@ func TestOriginal(t *testing.T) {
 	if err != nil || !slices.Equal(lines, want) {
 		t.Errorf("%v %v, want %v", lines, err, want)
 	}
-	got := parseBench([]byte("goos: linux\nBenchmarkCRUD/get/typed-2 \t 10\t 120.5 ns/op\t 0 B/op\nBenchmarkCRUD/get/typed-2 10 110 ns/op\n" +
+	got := programLines(parseBench([]byte("goos: linux\nBenchmarkCRUD/get/typed-2 \t 10\t 120.5 ns/op\t 0 B/op\nBenchmarkCRUD/get/typed-2 10 110 ns/op\n" +
 		"BenchmarkAggregates/sum/dynamic 5 9 ns/op\nBenchmarkOther/get/typed 1 1 ns/op\nPASS\n" +
-		"BenchmarkReactive/insert-to-subscriber/typed-2 10 99 ns/op 4 p50-ns 5 p95-ns 6 p99-ns 7 p999-ns\n"))
+		"BenchmarkReactive/insert-to-subscriber/typed-2 10 99 ns/op 4 p50-ns 5 p95-ns 6 p99-ns 7 p999-ns\n")))
 	wantNS := map[string]float64{
 		"crud/get/typed": 110, "queries/sum/dynamic": 9, "reactive/insert-to-subscriber/typed": 99,
 		"reactive/insert-to-subscriber-p50/typed": 4, "reactive/insert-to-subscriber-p95/typed": 5, "reactive/insert-to-subscriber-p99/typed": 6,
@@ -302,5 +303,46 @@ func TestNumber(t *testing.T) {
 		if got := duration(v); got != want {
 			t.Errorf("%v: %q, want %q", v, got, want)
 		}
+	}
+}
+
+// The lines of this store alone are benchmarks that exist and report the unit. A package that is not there
+// has no lines.
+func TestAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the benchmarks of the module above")
+	}
+	b, err := newBinaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.remove()
+	o := options{benchtime: "1x", programRounds: 1, short: true}
+	anySize := func(name string) string { return regexp.MustCompile(`\d+`).ReplaceAllString(name, "N") }
+	units := map[string]map[string]map[string]float64{} // by package and name, whatever the number of records: -short has the least only
+	for _, l := range aloneLines {
+		pkg, bench, _ := strings.Cut(l.bench, ".")
+		if units[pkg] == nil {
+			figures, err := b.run(pkg, ".", o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			units[pkg] = map[string]map[string]float64{}
+			for name, of := range figures {
+				units[pkg][anySize(name)] = of
+			}
+		}
+		if b.built[pkg] == "" {
+			continue
+		}
+		if units[pkg][anySize(bench)][l.unit] == 0 {
+			t.Errorf("no %s of %s in package %s", l.unit, bench, pkg)
+		}
+	}
+	if figures, err := b.run("none", ".", o); err != nil || len(figures) > 0 {
+		t.Errorf("a package that is not there: %v %v", figures, err)
+	}
+	if figures, err := b.run("bench", exactly("LiveLatency"), o); err != nil || len(figures) != 1 {
+		t.Errorf("one benchmark, exactly: %v %v", figures, err)
 	}
 }

@@ -20,13 +20,14 @@ type options struct {
 	engines   map[string]bool // nil: all
 	lines     *regexp.Regexp
 
-	check      bool
-	npm        bool
-	npmFile    string
-	npmRounds  int
-	out, plots string
-	json, from string
-	mode       string
+	check         bool
+	npm, alone    bool
+	npmFile       string
+	programRounds int  // of the original's programs and the lines of this store alone
+	short         bool // without those of them that take minutes
+	out, plots    string
+	json, from    string
+	mode          string
 }
 
 // pass is a number of records and what is measured with them.
@@ -53,12 +54,12 @@ var (
 // modes are what -quick, no flag, and -full measure.
 var modes = map[string]options{
 	"quick": {
-		benchtime: "20ms", npmRounds: 1,
+		benchtime: "20ms", short: true, programRounds: 1,
 		passes:  []pass{{n: 10_000, rounds: 1, disk: true}, {n: 1_000, rounds: 1, lines: growing}, {n: 100_000, rounds: 1, lines: growing}},
 		watched: watched{10_000, []int{10, 100, 1_000, 10_000}},
 	},
 	"standard": {
-		benchtime: "100ms", npmRounds: 3,
+		benchtime: "100ms", programRounds: 2,
 		passes: []pass{
 			{n: 10_000, rounds: 3, disk: true},
 			{n: 1_000, rounds: 1, lines: growing},
@@ -68,7 +69,7 @@ var modes = map[string]options{
 		watched: watched{100_000, []int{10, 100, 1_000, 10_000, 100_000}},
 	},
 	"full": {
-		benchtime: "300ms", npmRounds: 5,
+		benchtime: "300ms", programRounds: 3,
 		passes: []pass{
 			{n: 10_000, rounds: 5, disk: true},
 			{n: 1_000, rounds: 3, lines: growing},
@@ -91,6 +92,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	lines := flags.String("lines", "", "only the lines whose name matches the `pattern`")
 	check := flags.Bool("check", true, "first run the tests that compare the engines' answers")
 	npm := flags.Bool("npm", true, "the programs of the npm original too")
+	alone := flags.Bool("alone", true, "the lines of this store alone too")
 	npmFile := flags.String("original", "", "`file` with the output of bench/original; without it its figures are quoted")
 	out := flags.String("out", "", "write the table into this `file`, between its markers if it exists")
 	plots := flags.String("plots", "", "write the plots into this `directory`")
@@ -120,7 +122,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	}
 	o := modes[mode]
 	o.command = command
-	o.mode, o.check, o.npm, o.npmFile = mode, *check, *npm, *npmFile
+	o.mode, o.check, o.npm, o.alone, o.npmFile = mode, *check, *npm, *alone, *npmFile
 	o.out, o.plots, o.json, o.from = *out, *plots, *json, *from
 	o.passes = slices.Clone(o.passes)
 	if *benchtime != "" {
@@ -130,7 +132,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 		return o, err
 	}
 	if *rounds > 0 {
-		o.npmRounds = *rounds
+		o.programRounds = *rounds
 		for i := range o.passes {
 			o.passes[i].rounds = *rounds
 		}

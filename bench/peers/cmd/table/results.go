@@ -23,6 +23,8 @@ type results struct {
 	// Watched has the ns of an update, until its watcher has it, by engine and watched keys; Live the
 	// same of this store's live queries by their kind, Visited the entries that they led a change to.
 	Watched, Live, Visited growth
+	// Alone are the figures of this store alone, by the titles of lines.
+	Alone map[string]float64 `json:",omitempty"`
 	// NPM are the lines of the original's programs.
 	NPM []npmLine `json:",omitempty"`
 }

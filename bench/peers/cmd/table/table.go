@@ -50,7 +50,7 @@ type line struct {
 }
 
 // table is the one table: a section for each number of records, one for the lines on disk, one for
-// the programs of the original.
+// this store alone, one for the programs of the original.
 type table struct {
 	res     *results
 	lines   []line
@@ -68,6 +68,7 @@ func newTable(res *results) *table {
 	for _, n := range res.sizes() {
 		t.section(fmt.Sprintf("on disk, %s records", number(float64(n))), n, true)
 	}
+	t.alone()
 	t.npm()
 	return t
 }
@@ -125,6 +126,18 @@ func (t *table) row(r peers.Row, n int) line {
 
 func peerNamed(name string) *peers.Peer {
 	return &peers.Peers[slices.IndexFunc(peers.Peers, func(p peers.Peer) bool { return p.Name == name })]
+}
+
+// alone adds the lines of this store alone.
+func (t *table) alone() {
+	if len(t.res.Alone) > 0 {
+		t.lines = append(t.lines, line{title: "this store alone"})
+	}
+	for _, l := range aloneLines {
+		if v := t.res.Alone[l.title]; v > 0 {
+			t.lines = append(t.lines, line{l.title, map[string]string{peers.Ours: number(v)}})
+		}
+	}
 }
 
 // npm adds two lines for each of the original's: this store by both kinds of handles.
