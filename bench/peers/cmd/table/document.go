@@ -42,6 +42,9 @@ func (d doc) text(plots string) string {
 			fmt.Fprintf(&b, "![%s](%s)\n\n", p.alt(), filepath.ToSlash(filepath.Join(plots, p.file)))
 		}
 	}
+	if plots != "" { // in a file: a long table, which can be folded
+		b.WriteString("<details open>\n<summary>The table</summary>\n\n")
+	}
 	d.table.print(&b)
 	b.WriteString("\n" + legend + "\n")
 	for _, f := range peers.Footnotes {
@@ -54,6 +57,9 @@ func (d doc) text(plots string) string {
 	}
 	if d.table.has(npmQuotedTitle) {
 		b.WriteString("- " + npmQuotedNote + "\n")
+	}
+	if plots != "" {
+		b.WriteString("\n</details>\n")
 	}
 	return b.String()
 }

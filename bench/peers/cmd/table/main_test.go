@@ -167,7 +167,7 @@ func TestFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := once(t, "-from", json, "-out", out, "-plots", plots)
-	for _, want := range []string{"**1,000,000 records in memory**", "**on disk, 10,000 records**", "crud: insert, typed", aloneLines[0].title, npmQuotedTitle, quotedName} {
+	for _, want := range []string{"**1,000,000 records in memory**", "**on disk, 10,000 records**", "| crud: insert ", aloneLines[0].title, npmQuotedTitle, quotedName} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

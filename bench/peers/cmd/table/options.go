@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -80,29 +81,52 @@ var modes = map[string]options{
 	},
 }
 
+// given are the flags as they were given.
+type given struct {
+	quick, full                bool
+	benchtime                  string
+	rounds                     int
+	sizes, engines, lines      string
+	check, npm, alone          bool
+	npmFile                    string
+	out, plots, json, fromFile string
+}
+
+func (g *given) define(flags *flag.FlagSet) {
+	flags.BoolVar(&g.quick, "quick", false, "up to 100,000 records, one short round")
+	flags.BoolVar(&g.full, "full", false, "every line at 1,000,000 records too, several long rounds")
+	flags.StringVar(&g.benchtime, "benchtime", "", "measure each line for this `time` (or 10x: so often)")
+	flags.IntVar(&g.rounds, "rounds", 0, "measure each engine so `often`, in turns, and keep the best")
+	flags.StringVar(&g.sizes, "n", "", "only these `numbers` of records, every line with each")
+	flags.StringVar(&g.engines, "engines", "", "only these, by `names` with commas")
+	flags.StringVar(&g.lines, "lines", "", "only the lines whose name matches the `pattern`")
+	flags.BoolVar(&g.check, "check", true, "first run the tests that compare the engines' answers")
+	flags.BoolVar(&g.npm, "npm", true, "the programs of the npm original too")
+	flags.BoolVar(&g.alone, "alone", true, "the lines of this store alone too")
+	flags.StringVar(&g.npmFile, "original", "", "`file` with the output of bench/original; without it its figures are quoted")
+	flags.StringVar(&g.out, "out", "", "write the table into this `file`, between its markers if it exists")
+	flags.StringVar(&g.plots, "plots", "", "write the plots into this `directory`")
+	flags.StringVar(&g.json, "json", "", "keep the figures in this `file`")
+	flags.StringVar(&g.fromFile, "from", "", "measure nothing: take the figures from this `file` of -json")
+}
+
 func parse(args []string, usage io.Writer) (options, error) {
+	var g given
 	flags := flag.NewFlagSet("table", flag.ContinueOnError)
 	flags.SetOutput(usage)
-	quick := flags.Bool("quick", false, "up to 100,000 records, one short round")
-	full := flags.Bool("full", false, "every line at 1,000,000 records too, several long rounds")
-	benchtime := flags.String("benchtime", "", "measure each line for this `time` (or 10x: so often)")
-	rounds := flags.Int("rounds", 0, "measure each engine so `often`, in turns, and keep the best")
-	sizes := flags.String("n", "", "only these `numbers` of records, every line with each")
-	engines := flags.String("engines", "", "only these, by `names` with commas")
-	lines := flags.String("lines", "", "only the lines whose name matches the `pattern`")
-	check := flags.Bool("check", true, "first run the tests that compare the engines' answers")
-	npm := flags.Bool("npm", true, "the programs of the npm original too")
-	alone := flags.Bool("alone", true, "the lines of this store alone too")
-	npmFile := flags.String("original", "", "`file` with the output of bench/original; without it its figures are quoted")
-	out := flags.String("out", "", "write the table into this `file`, between its markers if it exists")
-	plots := flags.String("plots", "", "write the plots into this `directory`")
-	json := flags.String("json", "", "keep the figures in this `file`")
-	from := flags.String("from", "", "measure nothing: take the figures from this `file` of -json")
+	g.define(flags)
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
+	o, err := g.options()
+	o.command = commandOf(flags)
+	return o, err
+}
+
+// commandOf writes the flags that decide what is measured, not where it goes.
+func commandOf(flags *flag.FlagSet) string {
 	command := "go run ./cmd/table"
-	flags.Visit(func(f *flag.Flag) { // what decides what is measured, not where it goes
+	flags.Visit(func(f *flag.Flag) {
 		switch f.Name {
 		case "out", "plots", "json", "original":
 		case "quick", "full":
@@ -111,30 +135,33 @@ func parse(args []string, usage io.Writer) (options, error) {
 			command += fmt.Sprintf(" -%s=%s", f.Name, f.Value)
 		}
 	})
+	return command
+}
+
+func (g *given) options() (options, error) {
 	mode := "standard"
 	switch {
-	case *quick && *full:
-		return options{}, fmt.Errorf("-quick and -full exclude each other")
-	case *quick:
+	case g.quick && g.full:
+		return options{}, errors.New("-quick and -full exclude each other")
+	case g.quick:
 		mode = "quick"
-	case *full:
+	case g.full:
 		mode = "full"
 	}
 	o := modes[mode]
-	o.command = command
-	o.mode, o.check, o.npm, o.alone, o.npmFile = mode, *check, *npm, *alone, *npmFile
-	o.out, o.plots, o.json, o.from = *out, *plots, *json, *from
+	o.mode, o.check, o.npm, o.alone, o.npmFile = mode, g.check, g.npm, g.alone, g.npmFile
+	o.out, o.plots, o.json, o.from = g.out, g.plots, g.json, g.fromFile
 	o.passes = slices.Clone(o.passes)
-	if *benchtime != "" {
-		o.benchtime = *benchtime
+	if g.benchtime != "" {
+		o.benchtime = g.benchtime
 	}
-	if err := o.only(*sizes, *engines, *lines); err != nil {
+	if err := o.only(g.sizes, g.engines, g.lines); err != nil {
 		return o, err
 	}
-	if *rounds > 0 {
-		o.programRounds = *rounds
+	if g.rounds > 0 {
+		o.programRounds = g.rounds
 		for i := range o.passes {
-			o.passes[i].rounds = *rounds
+			o.passes[i].rounds = g.rounds
 		}
 	}
 	return o, nil

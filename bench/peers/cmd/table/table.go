@@ -140,27 +140,24 @@ func (t *table) alone() {
 	}
 }
 
-// npm adds two lines for each of the original's: this store by both kinds of handles.
+// npm adds the original's lines. This store has two figures for each: by a dynamic and by a typed handle.
 func (t *table) npm() {
 	if len(t.res.NPM) == 0 {
 		return
 	}
-	t.lines = append(t.lines, line{title: "the programs of the npm original"})
+	t.lines = append(t.lines, line{title: "the programs of the npm original; ours: dynamic / typed"})
 	for _, l := range t.res.NPM {
 		title, mark := npmTitle, ""
 		if l.Quoted {
 			title, mark = npmQuotedTitle, " "+quotedMark
 		}
-		for _, on := range []struct {
-			handle string
-			ours   float64
-		}{{"dynamic", l.Dynamic}, {"typed", l.Typed}} {
-			x := line{strings.ReplaceAll(l.Line, "/", ": ") + ", " + on.handle, map[string]string{title: number(l.Original)}}
-			if text := ratio(on.ours, l.Original); text != none {
-				x.cells[peers.Ours], x.cells[ratioTitles[0]], x.cells[ratioTitles[1]] = number(on.ours), text+mark, text+mark
-			}
-			t.lines = append(t.lines, x)
+		x := line{strings.ReplaceAll(l.Line, "/", ": "), map[string]string{title: number(l.Original)}}
+		if l.Dynamic > 0 && l.Typed > 0 {
+			text := ratio(l.Dynamic, l.Original) + " / " + ratio(l.Typed, l.Original) + mark
+			x.cells[peers.Ours] = number(l.Dynamic) + " / " + number(l.Typed)
+			x.cells[ratioTitles[0]], x.cells[ratioTitles[1]] = text, text
 		}
+		t.lines = append(t.lines, x)
 	}
 }
 
