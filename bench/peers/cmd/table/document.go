@@ -79,15 +79,19 @@ validation, no snapshots, and a read waits for a writer. Below 1 ours is better.
 lacks, and the test in ` + "`bench/peers`" + ` that shows it:
 `
 
-// relative is how a file names a directory; "" for none.
+// relative is how a file names a directory; "" for none. Both are made absolute first: one above the
+// working directory has no name as seen from another such.
 func relative(file, dir string) string {
 	if dir == "" {
 		return ""
 	}
-	if rel, err := filepath.Rel(filepath.Dir(file), dir); err == nil {
-		return rel
+	from, err1 := filepath.Abs(filepath.Dir(file))
+	to, err2 := filepath.Abs(dir)
+	rel, err3 := filepath.Rel(from, to)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return dir
 	}
-	return dir
+	return rel
 }
 
 // place is where a file's table goes: what is before and behind it.

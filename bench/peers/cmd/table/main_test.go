@@ -136,6 +136,31 @@ func TestMarkers(t *testing.T) {
 	}
 }
 
+// The plots are found from the file, wherever the command runs.
+func TestRelative(t *testing.T) {
+	for _, c := range []struct{ file, dir, want string }{
+		{"../../README.md", "../plots", filepath.Join(filepath.Base(parent(t, 2)), "plots")},
+		{"../RESULTS.md", "../plots", "plots"},
+		{"out.md", "", ""},
+	} {
+		if got := relative(c.file, c.dir); got != c.want {
+			t.Errorf("%s from %s: %q, want %q", c.dir, c.file, got, c.want)
+		}
+	}
+}
+
+// parent is the directory below the one that is n above the working directory.
+func parent(t *testing.T, n int) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n - 1 {
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
 // fullResults have figures for every row, and everything that a plot shows.
 func fullResults() *results {
 	r := &results{Best: map[string]float64{}, Watched: growth{}, Live: growth{}, Visited: growth{}, Alone: map[string]float64{aloneLines[0].title: 7}}
