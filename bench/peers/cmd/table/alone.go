@@ -85,7 +85,7 @@ func (m *measurement) alone() error {
 		pkg, bench, _ := strings.Cut(l.bench, ".")
 		if ran[l.bench] == nil {
 			fmt.Fprintf(m.progress, "%s\n", l.bench)
-			if ran[l.bench], err = b.run(pkg, exactly(bench), m.o); err != nil {
+			if ran[l.bench], err = b.run(pkg, exactly(bench), m.o.aloneRounds, m.o); err != nil {
 				return err
 			}
 		}
@@ -143,13 +143,13 @@ func (b *binaries) of(pkg string) (string, error) {
 }
 
 // run runs the benchmarks that match.
-func (b *binaries) run(pkg, pattern string, o options) (benchFigures, error) {
+func (b *binaries) run(pkg, pattern string, rounds int, o options) (benchFigures, error) {
 	file, err := b.of(pkg)
 	if file == "" || err != nil {
 		return benchFigures{}, err
 	}
 	bench := exec.Command(file, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", o.benchtime,
-		"-test.count", strconv.Itoa(o.programRounds), "-test.short="+strconv.FormatBool(o.short))
+		"-test.count", strconv.Itoa(rounds), "-test.short="+strconv.FormatBool(o.short))
 	bench.Dir, bench.Stderr = filepath.Join(b.root, pkg), os.Stderr
 	out, err := bench.Output()
 	if err != nil {

@@ -342,13 +342,13 @@ func TestAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.remove()
-	o := options{benchtime: "1x", programRounds: 1, short: true}
+	o := options{benchtime: "1x", short: true}
 	anySize := func(name string) string { return regexp.MustCompile(`\d+`).ReplaceAllString(name, "N") }
 	units := map[string]map[string]map[string]float64{} // by package and name, whatever the number of records: -short has the least only
 	for _, l := range aloneLines {
 		pkg, bench, _ := strings.Cut(l.bench, ".")
 		if units[pkg] == nil {
-			figures, err := b.run(pkg, ".", o)
+			figures, err := b.run(pkg, ".", 1, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -364,10 +364,10 @@ func TestAlone(t *testing.T) {
 			t.Errorf("no %s of %s in package %s", l.unit, bench, pkg)
 		}
 	}
-	if figures, err := b.run("none", ".", o); err != nil || len(figures) > 0 {
+	if figures, err := b.run("none", ".", 1, o); err != nil || len(figures) > 0 {
 		t.Errorf("a package that is not there: %v %v", figures, err)
 	}
-	if figures, err := b.run("bench", exactly("LiveLatency"), o); err != nil || len(figures) != 1 {
+	if figures, err := b.run("bench", exactly("LiveLatency"), 1, o); err != nil || len(figures) != 1 {
 		t.Errorf("one benchmark, exactly: %v %v", figures, err)
 	}
 }

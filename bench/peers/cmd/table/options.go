@@ -21,14 +21,15 @@ type options struct {
 	engines   map[string]bool // nil: all
 	lines     *regexp.Regexp
 
-	check         bool
-	npm, alone    bool
-	npmFile       string
-	programRounds int  // of the original's programs and the lines of this store alone
-	short         bool // without those of them that take minutes
-	out, plots    string
-	json, from    string
-	mode          string
+	check       bool
+	npm, alone  bool
+	npmFile     string
+	npmRounds   int  // of the original's programs
+	aloneRounds int  // of the lines of this store alone
+	short       bool // without those of them that take minutes
+	out, plots  string
+	json, from  string
+	mode        string
 }
 
 // pass is a number of records and what is measured with them.
@@ -55,12 +56,12 @@ var (
 // modes are what -quick, no flag, and -full measure.
 var modes = map[string]options{
 	"quick": {
-		benchtime: "20ms", short: true, programRounds: 1,
+		benchtime: "20ms", short: true, npmRounds: 1, aloneRounds: 1,
 		passes:  []pass{{n: 10_000, rounds: 1, disk: true}, {n: 1_000, rounds: 1, lines: growing}, {n: 100_000, rounds: 1, lines: growing}},
 		watched: watched{10_000, []int{10, 100, 1_000, 10_000}},
 	},
 	"standard": {
-		benchtime: "100ms", programRounds: 2,
+		benchtime: "100ms", npmRounds: 3, aloneRounds: 1,
 		passes: []pass{
 			{n: 10_000, rounds: 3, disk: true},
 			{n: 1_000, rounds: 1, lines: growing},
@@ -70,7 +71,7 @@ var modes = map[string]options{
 		watched: watched{100_000, []int{10, 100, 1_000, 10_000, 100_000}},
 	},
 	"full": {
-		benchtime: "300ms", programRounds: 3,
+		benchtime: "300ms", npmRounds: 5, aloneRounds: 3,
 		passes: []pass{
 			{n: 10_000, rounds: 5, disk: true},
 			{n: 1_000, rounds: 3, lines: growing},
@@ -159,7 +160,7 @@ func (g *given) options() (options, error) {
 		return o, err
 	}
 	if g.rounds > 0 {
-		o.programRounds = g.rounds
+		o.npmRounds, o.aloneRounds = g.rounds, g.rounds
 		for i := range o.passes {
 			o.passes[i].rounds = g.rounds
 		}

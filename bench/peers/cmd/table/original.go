@@ -41,7 +41,7 @@ func (m *measurement) original() error {
 		return err
 	}
 	defer b.remove()
-	figures, err := b.run("bench", "^Benchmark(CRUD|Queries|Aggregates|Reactive)$", m.o)
+	figures, err := b.run("bench", "^Benchmark(CRUD|Queries|Aggregates|Reactive)$", m.o.npmRounds, m.o)
 	if err != nil {
 		return err
 	}
