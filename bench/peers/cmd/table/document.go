@@ -37,12 +37,10 @@ func (d doc) text(plots string) string {
 	}
 	fmt.Fprintf(&b, ". %s.\n", strings.Join(a.Versions, ", "))
 	fmt.Fprintf(&b, "`%s` in `bench/peers` (%s), best of %s of %s each. Compare the columns, not two machines.\n\n", a.Command, a.Took, rounds(a.Rounds), a.Benchtime)
-	if plots != "" {
+	if plots != "" { // in a file: a long table, which can be folded
 		for _, p := range d.plots {
 			fmt.Fprintf(&b, "![%s](%s)\n\n", p.alt(), filepath.ToSlash(filepath.Join(plots, p.file)))
 		}
-	}
-	if plots != "" { // in a file: a long table, which can be folded
 		b.WriteString("<details open>\n<summary>The table</summary>\n\n")
 	}
 	d.table.print(&b)
