@@ -15,15 +15,21 @@ MODULES = $(sort $(patsubst %/go.mod,%,$(shell find . -mindepth 2 -name go.mod \
 	-not -path './tools/*' -not -path '*/testdata/*' -not -path '*/.*/*')))
 
 # What a caller may set: make bench PKG=./internal/table BENCH=Get COUNT=6
-PKG       ?= ./...
+# SHORT= (empty) takes the benchmarks of 1,000,000 records and 100,000 live queries too.
+PKG       ?= ./bench
 BENCH     ?= .
-BENCHTIME ?= 1s
-COUNT     ?= 10
+BENCHTIME ?= 0.2s
+COUNT     ?= 6
+SHORT     ?= -short
 FUZZTIME  ?= 5s
 EXAMPLES  ?= quickstart tasks
 export FUZZTIME
 
-BENCH_RUN = go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(PKG)
+BENCH_RUN = go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) -timeout 2h $(SHORT) $(PKG)
+
+# The table beside other stores: make bench-table TABLE=-full, or TABLE=-quick. OUT has its markers, or is made.
+TABLE ?=
+OUT   ?= README.md
 
 .PHONY: help
 help: ## Show this list
@@ -99,17 +105,22 @@ tidy-check: ## Check that every go.mod and go.sum is tidy
 ##@ Benchmarks
 
 .PHONY: bench
-bench: ## Run the benchmarks: PKG, BENCH, BENCHTIME, COUNT
+bench: ## Run the benchmarks: PKG, BENCH, BENCHTIME, COUNT, SHORT=
 	$(BENCH_RUN)
 
+# -short leaves out what takes minutes: a million records, 100,000 live queries.
 .PHONY: bench-once
 bench-once: ## Run every benchmark once, to see that it works
 	go test -run '^$$' -bench . -benchtime 1x -short ./...
+	go -C bench/peers test -run '^$$' -bench . -benchtime 1x -short ./...
+
+.PHONY: bench-table
+bench-table: ## Measure all stores; table into OUT (README.md), plots into bench/plots: TABLE=-quick, TABLE=-full
+	cd bench/peers && go run ./cmd/table $(TABLE) -out ../../$(OUT) -plots ../plots -json ../results.json
 
 # The earlier baseline stays until the new run has succeeded.
 .PHONY: bench-save
 bench-save: ## Run the benchmarks and keep the result as the baseline
-	@mkdir -p bench
 	set -o pipefail; $(BENCH_RUN) | tee bench/current.txt
 	@mv bench/current.txt bench/baseline.txt
 

@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/noex-go/store"
 )
@@ -40,7 +42,7 @@ var (
 	roles = [...]string{"admin", "user", "guest"}
 )
 
-func open(b *testing.B) *store.Store {
+func open(b testing.TB) *store.Store {
 	b.Helper()
 	s, err := store.Open(ctx, store.Options{})
 	check(b, err)
@@ -48,7 +50,7 @@ func open(b *testing.B) *store.Store {
 	return s
 }
 
-func check(b *testing.B, err error) {
+func check(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -64,24 +66,37 @@ func newUser(i int) user {
 
 // fill makes a bucket of n users, and returns their ids in random order, in
 // memory of their own.
-func fill(b *testing.B, s *store.Store, n int) (*store.TypedBucket[user], []string) {
+func fill(b testing.TB, s *store.Store, n int) (*store.TypedBucket[user], []string) {
 	b.Helper()
-	if s.HasBucket("users") {
-		check(b, s.DropBucket(ctx, "users"))
+	return fillBucket(b, s, "users", n, newUser, func(u user) string { return u.ID })
+}
+
+// fillPlain is fill without indexes.
+func fillPlain(b testing.TB, s *store.Store, n int) (*store.TypedBucket[plainUser], []string) {
+	b.Helper()
+	return fillBucket(b, s, "plain", n, newPlainUser, func(u plainUser) string { return u.ID })
+}
+
+func newPlainUser(i int) plainUser { return plainUser(newUser(i)) }
+
+func fillBucket[T any](b testing.TB, s *store.Store, name string, n int, record func(int) T, id func(T) string) (*store.TypedBucket[T], []string) {
+	b.Helper()
+	if s.HasBucket(name) {
+		check(b, s.DropBucket(ctx, name))
 	}
-	users, err := store.Define[user](ctx, s, "users")
+	users, err := store.Define[T](ctx, s, name)
 	check(b, err)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	ids := make([]string, 0, n)
 	for lo := 0; lo < n; lo += 1000 {
-		batch := make([]user, 0, 1000)
+		batch := make([]T, 0, 1000)
 		for i := lo; i < min(lo+1000, n); i++ {
-			batch = append(batch, newUser(i))
+			batch = append(batch, record(i))
 		}
 		out, err := users.InsertMany(ctx, batch)
 		check(b, err)
 		for _, u := range out {
-			ids = append(ids, strings.Clone(u.ID)) // a caller's key is a string of its own
+			ids = append(ids, strings.Clone(id(u))) // a caller's key is a string of its own
 		}
 	}
 	rnd.Shuffle(n, func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
@@ -198,18 +213,10 @@ func BenchmarkInsert(b *testing.B) {
 
 func BenchmarkInsertKeyOnly(b *testing.B) {
 	benchInsert(b, func(s *store.Store, n int) func(int) {
-		if s.HasBucket("plain") {
-			check(b, s.DropBucket(ctx, "plain"))
-		}
-		users, err := store.Define[plainUser](ctx, s, "plain")
-		check(b, err)
-		for i := range n {
-			_, err := users.Insert(ctx, plainUser(newUser(i)))
-			check(b, err)
-		}
+		users, _ := fillPlain(b, s, n)
 		fresh := make([]plainUser, n/2)
 		for i := range fresh {
-			fresh[i] = plainUser(newUser(n + i))
+			fresh[i] = newPlainUser(n + i)
 		}
 		runtime.GC()
 		return func(i int) {
@@ -218,6 +225,54 @@ func BenchmarkInsertKeyOnly(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkInsertParallel is an insert by many goroutines: into one bucket, which has
+// one writer at a time, and into a bucket of each goroutine's own.
+func BenchmarkInsertParallel(b *testing.B) {
+	for _, goroutines := range []int{1, 8, 64} {
+		for _, buckets := range []int{1, goroutines} {
+			b.Run(fmt.Sprintf("goroutines=%d/buckets=%d", goroutines, buckets), func(b *testing.B) {
+				s := open(b)
+				users := make([]*store.TypedBucket[user], buckets)
+				for i := range users {
+					var err error
+					users[i], err = store.Define[user](ctx, s, fmt.Sprint("users", i))
+					check(b, err)
+				}
+				b.ReportAllocs()
+				fresh := make([]user, b.N)
+				for i := range fresh {
+					fresh[i] = newUser(i)
+				}
+				var started, next atomic.Int64
+				insertFrom(b, goroutines, func() error {
+					to := users[int(started.Add(1))%buckets]
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if _, err := to.Insert(ctx, fresh[i-1]); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			})
+			if goroutines == 1 {
+				break
+			}
+		}
+	}
+}
+
+// insertFrom runs fn in so many goroutines.
+func insertFrom(b *testing.B, goroutines int, fn func() error) {
+	errs := make(chan error, goroutines)
+	b.ResetTimer()
+	for range goroutines {
+		go func() { errs <- fn() }()
+	}
+	for range goroutines {
+		check(b, <-errs)
+	}
 }
 
 func BenchmarkInsertDynamic(b *testing.B) {
@@ -394,18 +449,39 @@ func BenchmarkCount(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory reports the bytes of a record, indexes included.
+// BenchmarkMemory reports the bytes of a record, indexes included, and the time of
+// one collection while all of them are alive.
 func BenchmarkMemory(b *testing.B) {
 	sizes(b, func(b *testing.B, n int) {
 		for b.Loop() {
 			before := heap()
 			users, ids := fill(b, open(b), n)
-			after := heap()
-			b.ReportMetric(float64(after-before)/float64(n)-64, "B/record") // ids: 16 bytes and 48 of text
+			reportMemory(b, before, n)
 			runtime.KeepAlive(users)
 			runtime.KeepAlive(ids)
 		}
 	})
+}
+
+// BenchmarkMemoryKeyOnly is the same without indexes.
+func BenchmarkMemoryKeyOnly(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		for b.Loop() {
+			before := heap()
+			users, ids := fillPlain(b, open(b), n)
+			reportMemory(b, before, n)
+			runtime.KeepAlive(users)
+			runtime.KeepAlive(ids)
+		}
+	})
+}
+
+func reportMemory(b *testing.B, before uint64, n int) {
+	after := heap()
+	b.ReportMetric(float64(after-before)/float64(n)-64, "B/record") // ids: 16 bytes and 48 of text
+	start := time.Now()
+	runtime.GC()
+	b.ReportMetric(float64(time.Since(start).Microseconds())/1000, "gc-ms")
 }
 
 func heap() uint64 {

@@ -9,7 +9,7 @@ import (
 )
 
 // bounded defines a bucket of the crud program's records with other options.
-func bounded(b *testing.B, opt store.Options, def func(*store.Definition)) (*store.Store, *store.TypedBucket[item]) {
+func bounded(b testing.TB, opt store.Options, def func(*store.Definition)) (*store.Store, *store.TypedBucket[item]) {
 	opt.TTLInterval = -1
 	s, err := store.Open(ctx, opt)
 	check(b, err)
@@ -48,7 +48,7 @@ func BenchmarkTTLWrite(b *testing.B) {
 	}
 }
 
-func fillBounded(b *testing.B, h *store.TypedBucket[item], n int) []string {
+func fillBounded(b testing.TB, h *store.TypedBucket[item], n int) []string {
 	ids := make([]string, 0, n)
 	for from := 0; from < n; from += 1000 {
 		batch := make([]item, min(1000, n-from))

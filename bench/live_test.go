@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ type cell struct {
 	Text  string `store:"text"`
 }
 
-func cells(b *testing.B, s *store.Store, n int) *store.TypedBucket[cell] {
+func cells(b testing.TB, s *store.Store, n int) *store.TypedBucket[cell] {
 	b.Helper()
 	bucket, err := store.Define[cell](ctx, s, "cells")
 	check(b, err)
@@ -159,6 +160,42 @@ func BenchmarkLiveFanOut(b *testing.B) {
 				b.StartTimer()
 			}
 			l.report(b)
+		})
+	}
+}
+
+// BenchmarkLiveDelivery is the time from a write until the last of n subscribers
+// of one query has been called.
+func BenchmarkLiveDelivery(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("subs=%d", n), func(b *testing.B) {
+			s := open(b)
+			bucket := cells(b, s, 1)
+			one, err := store.DefineQuery(s, "one", func(q *store.QueryCtx, id int) (cell, error) {
+				c, _ := bucket.In(q).Get(id)
+				return c, nil
+			})
+			check(b, err)
+			var left atomic.Int64
+			all := make(chan struct{}, 1)
+			for range n {
+				_, err := one.OnChange(ctx, 1, func(cell) {
+					if left.Add(-1) == 0 {
+						all <- struct{}{}
+					}
+				})
+				check(b, err)
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				left.Store(int64(n))
+				_, err := bucket.Update(ctx, 1, func(c *cell) error { c.Score = i; return nil })
+				check(b, err)
+				<-all
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/subscriber")
 		})
 	}
 }

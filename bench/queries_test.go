@@ -24,7 +24,7 @@ const customers = 1000
 var errWrongResult = errors.New("the wrong number of records")
 
 // fillCustomers returns the bucket and a key from its middle.
-func fillCustomers(b *testing.B) (typed *store.TypedBucket[customer], key string) {
+func fillCustomers(b testing.TB) (typed *store.TypedBucket[customer], key string) {
 	typed, err := store.Define[customer](ctx, open(b), "customers")
 	check(b, err)
 	tiers := [...]string{"vip", "silver", "basic"}

@@ -17,7 +17,7 @@ type account struct {
 }
 
 // accounts makes two buckets of n accounts each.
-func accounts(b *testing.B, s *store.Store, n int) (from, to *store.TypedBucket[account]) {
+func accounts(b testing.TB, s *store.Store, n int) (from, to *store.TypedBucket[account]) {
 	b.Helper()
 	list := make([]account, n)
 	for i := range list {

@@ -74,6 +74,21 @@ type Transferrer interface {
 	Transfer(from, to string, amount float64) error
 }
 
+// Watcher tells who watches a record when it has changed.
+type Watcher interface {
+	Engine
+	// Watch begins to watch a record that exists.
+	Watch(id string) (Watch, error)
+}
+
+// Watch watches one record, for one goroutine.
+type Watch interface {
+	// Next waits for a commit that changed the record since the last call, or since
+	// the watch began, and returns the record as it is then.
+	Next() (Record, error)
+	Stop()
+}
+
 // Sizer is an engine whose memory is not in the heap of Go.
 type Sizer interface {
 	Bytes() (uint64, error)

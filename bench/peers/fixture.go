@@ -22,6 +22,7 @@ type Fixture struct {
 	order []int    // the number of the record that has ids[i]
 	next  int      // the next record that is new
 	turn  int      // how often the two indexed fields have changed
+	value float64  // the last that a line gave to a watched record
 }
 
 // Open opens an engine and fills it with n records.

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/statedb"
 	"github.com/hashicorp/go-memdb"
@@ -152,7 +152,7 @@ func TestReadDuringWrite(t *testing.T) {
 		if lacks {
 			during = func() {
 				go func() { defer close(done); read() }()
-				waitUntilBlocked(e)
+				waitUntilBlocked(e, "Get")
 			}
 		} else {
 			close(done)
@@ -197,12 +197,12 @@ func writeDuring(t *testing.T, e Engine, id string, fn func()) {
 	}
 }
 
-// waitUntilBlocked returns when a goroutine is in Get and waits there: for the
+// waitUntilBlocked returns when a goroutine is in the method of the engine and waits there: for the
 // only connection, or for the lock.
-func waitUntilBlocked(e Engine) {
+func waitUntilBlocked(e Engine, method string) {
 	if s, ok := e.(*sqlite); ok {
 		for s.db.Stats().WaitCount == 0 {
-			time.Sleep(time.Millisecond)
+			runtime.Gosched()
 		}
 		return
 	}
@@ -210,12 +210,72 @@ func waitUntilBlocked(e Engine) {
 	for {
 		all := string(stacks[:runtime.Stack(stacks, true)])
 		for g := range strings.SplitSeq(all, "\n\n") {
-			if strings.Contains(g, "sync.(*RWMutex).RLock") && strings.Contains(g, ").Get(") {
+			if strings.Contains(g, "sync.(*RWMutex).") && strings.Contains(g, ")."+method+"(") {
 				return
 			}
 		}
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
+}
+
+// Footnote r: writes within a read return, and the read does not see them; or else the first is seen to wait.
+func TestWriteDuringRead(t *testing.T) {
+	eachIndexed(t, "r", func(t *testing.T, e Indexed, lacks bool) {
+		var rs []Record
+		for i := range 50 {
+			r := NewRecord(i)
+			r.Role = Roles[0]
+			rs = append(rs, r)
+		}
+		noError(t, e.InsertMany(rs))
+		written := make(chan error)
+		write := func() {
+			var err error
+			for _, r := range rs {
+				err = errors.Join(err, e.UpdateValue(r.ID, -1))
+			}
+			written <- err
+		}
+		seen := 0
+		noError(t, e.EachByRole(Roles[0], func(r *Record) bool {
+			if seen++; seen == 1 {
+				go write()
+				if lacks {
+					waitUntilBlocked(e, "UpdateValue")
+				} else {
+					noError(t, <-written)
+				}
+			}
+			if r.Value == -1 {
+				t.Errorf("record %d of the read is of a later state", seen)
+			}
+			return true
+		}))
+		if seen != len(rs) {
+			t.Errorf("%d records, want %d", seen, len(rs))
+		}
+		if lacks {
+			noError(t, <-written)
+		}
+	})
+}
+
+// Footnote o: a delete leaves the order of the others.
+func TestOrderStays(t *testing.T) {
+	eachIndexed(t, "o", func(t *testing.T, e Indexed, lacks bool) {
+		for i := range 30 {
+			noError(t, e.Insert(NewRecord(i)))
+		}
+		ids := func() (list []string) {
+			noError(t, e.EachByRole(Roles[0], func(r *Record) bool { list = append(list, r.ID); return true }))
+			return list
+		}
+		before := ids()
+		noError(t, e.Delete(before[2]))
+		if stays := slices.Equal(ids(), slices.Delete(before, 2, 3)); stays == lacks {
+			t.Errorf("the order stays: %v", stays)
+		}
+	})
 }
 
 func noError(t *testing.T, err error) {

@@ -33,4 +33,5 @@ func (l *latencies) quantile(q float64) float64 {
 func (l *latencies) report(b *testing.B) {
 	b.ReportMetric(l.quantile(0.5), "p50-ns")
 	b.ReportMetric(l.quantile(0.99), "p99-ns")
+	b.ReportMetric(l.quantile(0.999), "p999-ns")
 }

@@ -1,6 +1,10 @@
 package peers
 
-import "github.com/hashicorp/go-memdb"
+import (
+	"errors"
+
+	"github.com/hashicorp/go-memdb"
+)
 
 // memDB is go-memdb: pointers to records that never change, and the indexes of
 // its documentation; the one for uuids keeps a key in 16 bytes.
@@ -159,3 +163,33 @@ func (m *memDB) Transfer(from, to string, amount float64) error {
 		return memdbChange(tx, "second", to, func(r *Record) { r.Value += amount })
 	})
 }
+
+// memdbWatch holds the channel that is closed at the next change.
+type memdbWatch struct {
+	m       *memDB
+	id      string
+	changed <-chan struct{}
+}
+
+func (m *memDB) Watch(id string) (Watch, error) {
+	w := &memdbWatch{m: m, id: id}
+	_, err := w.read()
+	return w, err
+}
+
+// read reads the record, and arms the watch with the same look at the table.
+func (w *memdbWatch) read() (Record, error) {
+	changed, v, err := w.m.db.Txn(false).FirstWatch("users", "id", w.id)
+	w.changed = changed
+	if v == nil || err != nil {
+		return Record{}, errors.Join(ErrMissing, err)
+	}
+	return *v.(*Record), nil
+}
+
+func (w *memdbWatch) Next() (Record, error) {
+	<-w.changed
+	return w.read()
+}
+
+func (w *memdbWatch) Stop() {}

@@ -13,14 +13,7 @@ import (
 // TestModel puts random operations to every engine and to a map, and compares
 // the answers. PEERS_SEED repeats a run.
 func TestModel(t *testing.T) {
-	seed := rand.Uint64()
-	if s := os.Getenv("PEERS_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("PEERS_SEED=%d", seed)
+	seed := seedOf(t)
 	for _, p := range Peers {
 		steps := 3000
 		if p.OnDisk {
@@ -43,6 +36,19 @@ func TestModel(t *testing.T) {
 			})
 		}
 	}
+}
+
+// seedOf prints the seed of a run, or takes it from PEERS_SEED.
+func seedOf(t *testing.T) uint64 {
+	seed := rand.Uint64()
+	if s := os.Getenv("PEERS_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("PEERS_SEED=%d", seed)
+	return seed
 }
 
 // model is what an engine should contain.

@@ -38,6 +38,7 @@ type ours struct {
 	users  *store.TypedBucket[user]
 	second *store.TypedBucket[second]
 	byRole map[string]*store.Query[user]
+	live   map[LiveQuery]*store.ReactiveQuery[string, Record]
 }
 
 func oursIndexed(string) (Engine, error) { return openOurs(store.Options{}) }
@@ -69,7 +70,11 @@ func openOurs(opt store.Options, adjust ...func(*store.Definition)) (Engine, err
 	if err != nil {
 		return nil, errors.Join(err, s.Close(background))
 	}
-	o := &ours{s, users, to, map[string]*store.Query[user]{}}
+	live, err := liveQueries(s, users)
+	if err != nil {
+		return nil, errors.Join(err, s.Close(background))
+	}
+	o := &ours{s, users, to, map[string]*store.Query[user]{}, live}
 	for _, role := range Roles {
 		o.byRole[role] = users.Where(store.Eq("role", role))
 	}

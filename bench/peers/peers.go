@@ -28,26 +28,27 @@ const (
 var Peers = []Peer{
 	{Name: "statedb", KeyOnly: statedbKeyOnly, Indexed: statedbIndexed, Lacks: "d"},
 	{Name: "go-memdb", KeyOnly: memdbKeyOnly, Indexed: memdbIndexed, Lacks: "d"},
-	{Name: "buntdb", KeyOnly: buntdbKeyOnly, Indexed: buntdbIndexed, Lacks: "dhw"},
-	{Name: "sqlite", KeyOnly: sqliteMemoryKeyOnly, Indexed: sqliteMemoryIndexed, Lacks: "w"},
-	{Name: Floor, KeyOnly: floorKeyOnly, Indexed: floorIndexed, Lacks: "dnw"},
+	{Name: "buntdb", KeyOnly: buntdbKeyOnly, Indexed: buntdbIndexed, Lacks: "dhrw"},
+	{Name: "sqlite", KeyOnly: sqliteMemoryKeyOnly, Indexed: sqliteMemoryIndexed, Lacks: "rw"},
+	{Name: Floor, KeyOnly: floorKeyOnly, Indexed: floorIndexed, Lacks: "dnorw"},
 	{Name: Ours, KeyOnly: oursKeyOnly, Indexed: oursIndexed, Durable: oursDurable},
 	{Name: "bbolt", KeyOnly: bboltSync, OnDisk: true},
 	{Name: "bbolt-nosync", KeyOnly: bboltNoSync, OnDisk: true, Lacks: "s"},
 	{Name: "sqlite-wal", KeyOnly: sqliteDiskKeyOnly, Indexed: sqliteDiskIndexed, OnDisk: true},
 }
 
-// Footnote is a guarantee that some peers do not give.
-type Footnote struct{ Letter, Text string }
+// Footnote is a guarantee that some peers do not give, and the test that shows it.
+type Footnote struct{ Letter, Text, Test string }
 
-// Footnotes are all of them. guarantees_test.go shows each but "s", which only
-// shows when the power fails.
+// Footnotes are all of them.
 var Footnotes = []Footnote{
-	{"d", "stores two records with the same email: its unique index does not refuse the second, or it has none"},
-	{"h", "commits what a transaction did before it panicked"},
-	{"n", "has no transactions: what fails in the middle stays half done"},
-	{"s", "acknowledges a write that it has not synced to the disk (its option NoSync)"},
-	{"w", "lets a read wait until the writer is done"},
+	{"d", "stores two records with the same email: its unique index does not refuse the second, or it has none", "TestDuplicates"},
+	{"h", "commits what a transaction did before it panicked", "TestPanicInTransaction"},
+	{"n", "has no transactions: what fails in the middle stays half done", "TestHalfDone"},
+	{"o", "reads the records of a role in an order that deletes change", "TestOrderStays"},
+	{"r", "lets a write wait until a reader is done", "TestWriteDuringRead"},
+	{"s", "acknowledges a write that it has not synced to the disk (its option NoSync)", "TestAcknowledgedIsOnDisk"},
+	{"w", "lets a read wait until the writer is done", "TestReadDuringWrite"},
 }
 
 // Missing returns those letters of needs that the peer lacks.

@@ -171,3 +171,33 @@ func (s *stateDB) Transfer(from, to string, amount float64) error {
 		return statedbChange(tx, s.second, to, func(r *Record) { r.Value += amount })
 	}, s.users, s.second)
 }
+
+// statedbWatch holds the channel that is closed at the next change.
+type statedbWatch struct {
+	s       *stateDB
+	id      string
+	changed <-chan struct{}
+}
+
+func (s *stateDB) Watch(id string) (Watch, error) {
+	w := &statedbWatch{s: s, id: id}
+	_, err := w.read()
+	return w, err
+}
+
+// read reads the record, and arms the watch with the same look at the table.
+func (w *statedbWatch) read() (Record, error) {
+	r, _, changed, ok := w.s.users.GetWatch(w.s.db.ReadTxn(), statedbID.Query(w.id))
+	w.changed = changed
+	if !ok {
+		return Record{}, ErrMissing
+	}
+	return *r, nil
+}
+
+func (w *statedbWatch) Next() (Record, error) {
+	<-w.changed
+	return w.read()
+}
+
+func (w *statedbWatch) Stop() {}

@@ -1,9 +1,12 @@
-// Command table measures all engines and prints one table for each number of
-// records.
+// Command table checks that all engines give equal answers, measures them, and
+// prints one table of what they need for the same work.
 //
-//	go run ./cmd/table                      10,000 and 1,000,000 records
-//	go run ./cmd/table -n 10000 -rounds 5
-//	go run ./cmd/table -original original.jsonl
+//	go run ./cmd/table           the standard run
+//	go run ./cmd/table -quick    fewer records, one short round
+//	go run ./cmd/table -full     every line at 1,000,000 records, more rounds
+//
+// With -out the table, with -plots the plots are written into files; -json keeps the
+// figures, and -from writes table and plots from them without measuring again.
 package main
 
 import (
@@ -11,25 +14,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
-
-	"github.com/noex-go/store/bench/peers"
+	"time"
 )
-
-type options struct {
-	rounds    int
-	benchtime string
-	sizes     []int
-	engines   map[string]bool // nil: all
-	lines     *regexp.Regexp
-	original  string
-}
-
-func (o options) wants(p *peers.Peer) bool { return o.engines == nil || o.engines[p.Name] }
 
 func main() {
 	testing.Init()
@@ -44,55 +31,65 @@ func run(args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The engines are measured by testing.Benchmark, which reads its flag.
-	if err := flag.Set("test.benchtime", o.benchtime); err != nil {
+	var to place
+	if o.out != "" { // found before minutes of measuring
+		if to, err = placeIn(o.out); err != nil {
+			return err
+		}
+	}
+	res, err := o.results(progress)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, about(o))
-	for _, n := range o.sizes {
-		m := measurement{n: n, best: map[cell]float64{}, progress: progress}
-		for round := range o.rounds {
-			fmt.Fprintf(progress, "n=%d, round %d of %d\n", n, round+1, o.rounds)
-			if err := m.round(o, round); err != nil {
-				return err
-			}
+	if o.json != "" {
+		if err := res.save(o.json); err != nil {
+			return err
 		}
-		m.print(out, o)
 	}
-	if o.original != "" {
-		return printOriginal(out, o)
+	doc := document(res)
+	fmt.Fprint(out, doc.text(""))
+	if o.plots != "" {
+		if err := writePlots(o.plots, res); err != nil {
+			return err
+		}
+	}
+	if o.out != "" {
+		return to.write(doc.text(relative(o.out, o.plots)))
 	}
 	return nil
 }
 
-func parse(args []string, usage io.Writer) (o options, err error) {
-	flags := flag.NewFlagSet("table", flag.ContinueOnError)
-	flags.SetOutput(usage)
-	flags.IntVar(&o.rounds, "rounds", 3, "measure each engine so `often`, in turns, and keep the best")
-	flags.StringVar(&o.benchtime, "benchtime", "200ms", "measure each line for this `time` (or 10x: so often)")
-	sizes := flags.String("n", "10000,1000000", "`numbers` of records")
-	engines := flags.String("engines", "", "only these, by `names` with commas")
-	lines := flags.String("lines", "", "only the lines whose name matches the `pattern`")
-	flags.StringVar(&o.original, "original", "", "`file` with the output of bench/original")
-	if err := flags.Parse(args); err != nil {
-		return o, err
+// results measures, or reads what was measured before.
+func (o options) results(progress io.Writer) (*results, error) {
+	if o.from != "" {
+		return load(o.from)
 	}
-	for s := range strings.SplitSeq(*sizes, ",") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 100 {
-			return o, fmt.Errorf("-n: %q is not a number of records (100 or more)", s)
-		}
-		o.sizes = append(o.sizes, n)
+	// The engines are measured by testing.Benchmark, which reads its flag.
+	if err := flag.Set("test.benchtime", o.benchtime); err != nil {
+		return nil, err
 	}
-	if *engines != "" {
-		o.engines = map[string]bool{}
-		for s := range strings.SplitSeq(*engines, ",") {
-			if !slices.ContainsFunc(peers.Peers, func(p peers.Peer) bool { return p.Name == s }) {
-				return o, fmt.Errorf("-engines: there is no %q", s)
-			}
-			o.engines[s] = true
+	if o.check {
+		if err := checkAnswers(progress); err != nil {
+			return nil, err
 		}
 	}
-	o.lines, err = regexp.Compile(*lines)
-	return o, err
+	start := time.Now()
+	res := &results{About: aboutRun(o, start), Best: map[string]float64{}}
+	m := measurement{o: o, res: res, progress: progress}
+	for _, p := range o.passes {
+		if err := m.pass(p); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.watches(); err != nil {
+		return nil, err
+	}
+	if err := m.alone(); err != nil {
+		return nil, err
+	}
+	if err := m.original(); err != nil {
+		return nil, err
+	}
+	res.About.Took = time.Since(start).Round(time.Second).String()
+	return res, nil
 }

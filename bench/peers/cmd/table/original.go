@@ -5,11 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"regexp"
-	"strconv"
+	"strings"
 )
 
 // originalLine is a line of the output of bench/original.
@@ -18,33 +15,43 @@ type originalLine struct {
 	US   float64 `json:"us"`
 }
 
-// printOriginal prints the figures of the npm original beside those of the same
-// programs on this store, which it runs.
-func printOriginal(out io.Writer, o options) error {
-	text, err := os.ReadFile(o.original)
+// original runs the original's programs on this store and puts them beside its own figures:
+// those of a file that bench/original made on this machine, else the quoted ones.
+func (m *measurement) original() error {
+	if !m.o.npm {
+		return nil
+	}
+	lines, isQuoted := quotedOriginal, true
+	if m.o.npmFile != "" {
+		text, err := os.ReadFile(m.o.npmFile)
+		if err != nil {
+			return err
+		}
+		measured, err := parseOriginal(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.o.npmFile, err)
+		}
+		if len(measured) > 0 { // else it was skipped there
+			lines, isQuoted = measured, false
+		}
+	}
+	fmt.Fprintln(m.progress, "the programs of the original")
+	b, err := newBinaries()
 	if err != nil {
 		return err
 	}
-	lines, err := parseOriginal(text)
+	defer b.remove()
+	figures, err := b.run("bench", "^Benchmark(CRUD|Queries|Aggregates|Reactive)$", m.o.npmRounds, m.o)
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.original, err)
+		return err
 	}
-	bench := exec.Command("go", "test", "-run", "^$", "-bench", "^Benchmark(CRUD|Queries|Aggregates)$",
-		"-benchtime", o.benchtime, "-count", strconv.Itoa(o.rounds), "github.com/noex-go/store/bench")
-	bench.Stderr = os.Stderr
-	result, err := bench.Output()
-	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", bench, err, result)
-	}
-	ours := parseBench(result)
-	rows := [][]string{{"µs", "original", "dynamic", "typed", "dynamic/original", "typed/original"}}
+	ours := programLines(figures)
 	for _, l := range lines {
-		dynamic, typed := ours[l.Line+"/dynamic"]/1000, ours[l.Line+"/typed"]/1000
-		rows = append(rows, []string{
-			l.Line, number(l.US), number(dynamic), number(typed), ratio(dynamic, l.US), ratio(typed, l.US),
+		m.res.NPM = append(m.res.NPM, npmLine{
+			Line: l.Line, Original: l.US * 1000, Quoted: isQuoted,
+			Dynamic: ours[l.Line+"/dynamic"], Typed: ours[l.Line+"/typed"],
 		})
 	}
-	printTable(out, rows)
 	return nil
 }
 
@@ -62,19 +69,21 @@ func parseOriginal(text []byte) (lines []originalLine, err error) {
 	return lines, nil
 }
 
-var benchLine = regexp.MustCompile(`(?m)^Benchmark(CRUD|Queries|Aggregates)/(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op`)
-
-// parseBench returns the best ns per operation of each benchmark, under the
-// names of the original's lines: crud/insert/typed.
-func parseBench(text []byte) map[string]float64 {
-	programs := map[string]string{"CRUD": "crud/", "Queries": "queries/", "Aggregates": "queries/"}
-	best := map[string]float64{}
-	for _, f := range benchLine.FindAllSubmatch(text, -1) {
-		name := programs[string(f[1])] + string(f[2])
-		v, err := strconv.ParseFloat(string(f[3]), 64)
-		if old, ok := best[name]; err == nil && (!ok || v < old) {
-			best[name] = v
+// programLines are the figures of this store's benchmarks under the names of the original's lines, with the
+// kind of handle: crud/insert/typed, reactive/insert-to-subscriber-p50/typed.
+func programLines(figures benchFigures) map[string]float64 {
+	programs := map[string]string{"CRUD": "crud/", "Queries": "queries/", "Aggregates": "queries/", "Reactive": "reactive/"}
+	lines := map[string]float64{}
+	for name, units := range figures {
+		parts := strings.Split(name, "/")
+		if len(parts) != 3 || programs[parts[0]] == "" {
+			continue
+		}
+		for unit, suffix := range map[string]string{"ns/op": "", "p50-ns": "-p50", "p95-ns": "-p95", "p99-ns": "-p99"} {
+			if v, ok := units[unit]; ok {
+				lines[programs[parts[0]]+parts[1]+suffix+"/"+parts[2]] = v
+			}
 		}
 	}
-	return best
+	return lines
 }
