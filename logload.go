@@ -166,6 +166,10 @@ type waking struct {
 	b    *bucket
 	d    *dormant
 	same bool // the definition is what it was
+	// An alteration may not have come to its end: what is older than since, and has
+	// no deadline, has the TTL's.
+	since int64
+	ttl   Millis
 	// gone has a bit for each row of a block that was overwritten or deleted since;
 	// nil: none was.
 	gone [][]uint64
@@ -179,13 +183,16 @@ type waking struct {
 // definition does not fit them.
 func (b *bucket) wake(d *dormant) (*waking, error) {
 	w := &waking{b: b, d: d, same: bytes.Equal(d.definition, b.log.stored)}
-	if len(d.blocks) > 0 && !w.same {
+	if w.since = d.marks[deadlineMark]; len(d.blocks) > 0 && (!w.same || w.since > 0) {
 		var was storedDefinition
 		if err := logentry.UnmarshalValue(d.definition, &was); err != nil {
 			return nil, d.corrupt(err)
 		}
 		if was.Key != b.def.Key {
 			return nil, fmt.Errorf("the bucket in the log has the key %q: drop it before it is defined with another", was.Key)
+		}
+		if w.ttl = Millis(time.Duration(was.TTL).Milliseconds()); w.ttl == 0 {
+			w.since = 0
 		}
 	}
 	if d.whole < len(d.blocks) {
@@ -378,6 +385,10 @@ func (w *waking) block(i int, out *decoded) error {
 		m := Meta{Version: Version(k.Versions[row]), CreatedAt: Millis(k.Created[row]), UpdatedAt: Millis(k.Updated[row])}
 		if k.Expires != nil {
 			m.ExpiresAt = Millis(k.Expires[row])
+		}
+		if m.ExpiresAt == 0 && int64(k.Version) < w.since {
+			m.ExpiresAt = m.CreatedAt + w.ttl
+			changed[row] = true
 		}
 		if !w.same && m.ExpiresAt == 0 && w.b.def.TTL > 0 { // as if it had been so when it was inserted
 			m.ExpiresAt = m.CreatedAt + Millis(w.b.def.TTL.Milliseconds())

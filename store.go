@@ -177,7 +177,7 @@ type Store struct {
 	snapshots atomic.Int64
 	holds     holds
 
-	tap    atomic.Pointer[tap]                 // of an alteration under way
+	taps   taps
 	log    *logWriter                          // nil: no persistence
 	asleep atomic.Pointer[map[string]*dormant] // of the log, not defined; copied on change, in a turn at the log
 	lastID uint64                              // of a bucket in the log; changed in a turn at it, under defMu
@@ -504,6 +504,7 @@ func (st *Store) Stats() Stats {
 	s.Buckets.Names = slices.Sorted(maps.Keys(all))
 	for name, b := range all {
 		l := b.acquire()
+		b = b.home.now.Load()
 		view := b.table.At(l.pin.Seq)
 		n := view.Count()
 		bytes := b.estimate(view, n)

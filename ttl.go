@@ -112,7 +112,7 @@ func (b *bucket) touch(ctx context.Context, at *scope, op string, key any, when 
 		if when != nil {
 			var wrong *valueError
 			if ms, wrong = deadlineAt(*when, now); wrong != nil {
-				return nil, &ValidationError{b.name, []Issue{{metaExpiresAt, Code(wrong.code), wrong.msg}}}
+				return nil, &ValidationError{Bucket: b.name, Issues: []Issue{{metaExpiresAt, Code(wrong.code), wrong.msg}}}
 			}
 		}
 		return b.prep.retime(old, ms, now), nil
@@ -187,6 +187,11 @@ func (b *bucket) expire(ctx context.Context) (n int, more bool, err error) {
 	r.due = nowMillis(b.store.clock())
 	due := table.Range{NoLo: true, Hi: table.Key{Word: keyenc.Int64(int64(r.due) + 1)}}
 	l := b.acquire()
+	if !b.current() {
+		b.release(l)
+		b.server.free(r)
+		return 0, false, errMoved
+	}
 	var c table.Cursor
 	var buf [batchRows]*table.Version
 	c.Range(b.table.At(l.pin.Seq), b.shape.expiry, due, false)
