@@ -43,7 +43,11 @@ func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
 		}
 		c.n.parents[n] = c.o
 		if c.n.first != nil {
-			r.installLocked(c.n, &c.n.good, c.n.first)
+			at := &c.n.good
+			if c.o.err != nil {
+				at = &c.n.failed
+			}
+			r.installLocked(c.n, at, c.n.first)
 			c.n.first = nil
 		}
 	}
@@ -106,6 +110,7 @@ func (r *reactor) forgetLocked(n *node, was *registration, from int) {
 		if c.n.def == nil {
 			c.n.gone = true
 			r.uninstallLocked(c.n, &c.n.good)
+			r.uninstallLocked(c.n, &c.n.failed)
 		} else {
 			r.releaseLocked(c.n)
 		}
