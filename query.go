@@ -286,9 +286,9 @@ func (q *Query[R]) start(at *scope) (*Query[R], reading, error) {
 }
 
 // asked notes that a query function has asked what the bucket, as it is, has no
-// answer to.
+// answer to. One that is dropped will never have one.
 func (b *bucket) asked(at *scope) {
-	if at != nil && at.qc != nil {
+	if at != nil && at.qc != nil && !b.dropped.Load() {
 		at.qc.reads(b)
 	}
 }
