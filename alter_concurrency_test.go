@@ -26,7 +26,7 @@ type alterStorm struct {
 
 	stop   atomic.Bool
 	wg     sync.WaitGroup
-	ids    sync.Map // of the records that were inserted
+	ids    sync.Map                 // of the records that were inserted
 	counts [stormFixed]atomic.Int64 // by id: how often it was updated
 	fresh  atomic.Int64             // inserted and not deleted
 	alters atomic.Int64
