@@ -123,8 +123,7 @@ func (m *alterStorm) insert(r *rand.Rand) error {
 	if _, again := m.ids.LoadOrStore(rec.Get("id"), true); again {
 		return fmt.Errorf("the number %v was given twice", rec.Get("id"))
 	}
-	m.fresh.Add(1)
-	if r.IntN(2) == 0 {
+	if m.fresh.Add(1) > 200 || r.IntN(2) == 0 {
 		m.fresh.Add(-1)
 		return m.b.Delete(bg, rec.Get("id"))
 	}
@@ -254,7 +253,7 @@ func (m *alterStorm) end() {
 
 // Writers and readers of all kinds go on while a bucket is altered many times.
 func TestAlterConcurrent(t *testing.T) {
-	times := modelSteps(t, 150)
+	times := modelSteps(t, 40)
 	for _, logged := range []bool{false, true} {
 		t.Run(fmt.Sprint("log=", logged), func(t *testing.T) {
 			before := runtime.NumGoroutine()
