@@ -95,7 +95,9 @@ func alterLogged(t *testing.T, r *rand.Rand, adapter store.Adapter) {
 			}
 			return calls
 		}},
-		{Type: store.Int, Generated: store.Autoincrement}, {Type: store.String, Generated: store.UUID}, {Type: store.Int, Default: 7},
+		{Type: store.Int, Generated: store.Autoincrement},
+		{Type: store.String, Generated: store.UUID},
+		{Type: store.Int, Default: 7},
 	} {
 		c := store.Change{Fields: store.Schema{[]string{"x", "auto", "uuid", "seven"}[i]: f}}
 		if i == 1 {
