@@ -145,6 +145,8 @@ var storeCount atomic.Int64
 //   - "close", "log close": while Close waits.
 //   - "load": as many as processors, while a bucket of the log is defined.
 //   - "log failure": one that reports it.
+//   - "alteration of NAME": one, where an alteration calls functions while writers
+//     wait.
 //
 // Locks: a writer holds its bucket's (a transaction that commits, those of its
 // buckets in the order of definition), then waits for its turn at the log, if there is one, and takes the commit lock; nothing is locked under
