@@ -2,71 +2,14 @@ package store
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/noex-go/store/internal/table"
 )
-
-// Change is what AlterBucket changes of a definition. What is zero stays.
-type Change struct {
-	// Fields are added. A field that is there gets these rules instead of its own;
-	// its type, and the key, stay.
-	Fields      Schema
-	AddIndexes  []Index
-	DropIndexes []Index
-	// TTL, MaxSize and MaxBytes replace the definition's; negative: none any more. A
-	// TTL counts for records that have no deadline, from their creation.
-	TTL      time.Duration
-	MaxSize  int
-	MaxBytes int64
-	Evict    Eviction
-}
-
-// apply makes the changed definition, and says what cannot be changed.
-func (c *Change) apply(d Definition) (Definition, []Issue) {
-	var issues []Issue
-	bad := func(field, format string, args ...any) {
-		issues = append(issues, Issue{Field: field, Code: CodeType, Message: fmt.Sprintf(format, args...)})
-	}
-	d = d.clone()
-	for _, name := range slices.Sorted(maps.Keys(c.Fields)) {
-		if old, ok := d.Schema[name]; ok && old.Type != c.Fields[name].Type {
-			bad(name, "must stay a %s", old.Type)
-		}
-		d.Schema[name] = c.Fields[name]
-	}
-	for _, ix := range c.DropIndexes {
-		i := slices.IndexFunc(d.Indexes, func(x Index) bool { return slices.Equal(x, ix) })
-		if i < 0 {
-			bad(strings.Join(ix, ","), "there is no such index to drop")
-			continue
-		}
-		d.Indexes = slices.Delete(d.Indexes, i, i+1)
-	}
-	for _, ix := range c.AddIndexes {
-		d.Indexes = append(d.Indexes, slices.Clone(ix))
-	}
-	if c.TTL != 0 {
-		d.TTL = max(c.TTL, 0)
-	}
-	if c.MaxSize != 0 {
-		d.MaxSize = max(c.MaxSize, 0)
-	}
-	if c.MaxBytes != 0 {
-		d.MaxBytes = max(c.MaxBytes, 0)
-	}
-	if c.Evict != 0 {
-		d.Evict = c.Evict
-	} else if !d.bounded() {
-		d.Evict = 0
-	}
-	return d.clone(), issues
-}
 
 // AlterBucket changes a bucket's definition in one commit, while others read and
 // write it. Records get new fields as an insert would give them: generated, by
@@ -78,27 +21,53 @@ func (c *Change) apply(d Definition) (Definition, []Issue) {
 // evicts, in batches, before AlterBucket returns.
 //
 // The records are copied, which takes about 1 µs and the memory of each; writers
-// wait only for what was written in the end. Errors: *DefinitionError, with all
-// that is wrong with the change; *ValidationError, with each rule that a record
-// breaks, in fields as "[key].email"; ErrBucketNotDefined; the context's, and then
-// nothing has changed.
+// wait only for what was written in the end, and for the log, which gets the
+// records that the definition changes together with it, in one entry as far as
+// that can hold them. Default functions are called in this goroutine, and may use
+// the store; if a bucket that has them is written without a pause, the last few
+// are called in another one while writers wait, for 50 ms at most. Which records
+// were read of late ([LeastRead]) is forgotten.
+//
+// Errors: *DefinitionError, with all that is wrong with the change;
+// *ValidationError, with the rules that records break, in fields as "[key].email";
+// ErrBucketNotDefined; ErrAltering; what a default function does wrong; the
+// context's. After any error nothing has changed.
 func (st *Store) AlterBucket(ctx context.Context, name string, change Change) error {
 	b, err := st.alter(ctx, name, &change)
-	if err != nil {
-		if _, ok := err.(*ValidationError); ok {
-			return err
-		}
-		if _, ok := err.(*DefinitionError); ok {
-			return err
-		}
+	switch err.(type) {
+	case nil:
+	case *ValidationError, *DefinitionError, *Error:
+		return err
+	default:
 		return &Error{Op: "alter", Bucket: name, Err: err}
 	}
+	st.live.commit()
 	b.forget()
 	b.catchUp(ctx)
 	return nil
 }
 
 func (st *Store) alter(ctx context.Context, name string, change *Change) (*bucket, error) {
+	old, err := st.claim(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer old.home.altering.Store(false)
+	b, err := old.altered(change)
+	if err != nil {
+		return nil, err
+	}
+	a := newAlteration(old, b)
+	defer a.unhook()
+	if err := a.copy(ctx); err != nil {
+		return nil, err
+	}
+	return b, a.finish(ctx)
+}
+
+// claim finds a bucket to alter. Nobody else alters it meanwhile: to wait for that
+// might be to wait for oneself, in a default function.
+func (st *Store) claim(ctx context.Context, name string) (*bucket, error) {
 	if err := st.defMu.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -106,84 +75,14 @@ func (st *Store) alter(ctx context.Context, name string, change *Change) (*bucke
 	if st.closed.Load() {
 		return nil, ErrClosed
 	}
-	old, ok := (*st.buckets.Load())[name]
-	if !ok {
+	b, ok := (*st.buckets.Load())[name]
+	switch {
+	case !ok:
 		return nil, ErrBucketNotDefined
+	case b.home.altering.Swap(true):
+		return nil, ErrAltering
 	}
-	b, err := old.altered(change)
-	if err != nil {
-		return nil, err
-	}
-	a := newAlteration(old, b)
-	a.tap = &tap{b: old}
-	defer st.tap.Store(nil)
-	if err := a.copy(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.follow(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.finish(); err != nil {
-		return nil, err
-	}
-	st.workers.Go("bucket server "+name, b.server.serve)
-	st.live.rebind(name, old)
 	return b, nil
-}
-
-// altered is the bucket that is to take b's place, still empty.
-func (b *bucket) altered(change *Change) (*bucket, error) {
-	st := b.store
-	def, issues := change.apply(b.def)
-	compiled, more := def.check(b.name, b.shape.lim)
-	if issues = append(issues, more...); len(issues) > 0 {
-		return nil, &DefinitionError{Bucket: b.name, Issues: issues}
-	}
-	info := b.info
-	if info != nil && len(def.Schema) != len(info.fields) { // a struct has no room for more
-		info = nil
-	}
-	var sh *shape
-	if info != nil {
-		sh = newShape(b.name, &def, compiled, b.shape.body, info, nil, b.shape.lim)
-	} else {
-		sh = newShape(b.name, &def, compiled, nil, nil, b.shape, b.shape.lim)
-	}
-	issues = append(sh.unfitting(), sh.checkDefaults()...)
-	b.home.views.Range(func(_, fits any) bool {
-		issues = append(issues, fits.(func(*shape, *Definition) []Issue)(sh, &def)...)
-		return true
-	})
-	if len(issues) > 0 {
-		return nil, &DefinitionError{Bucket: b.name, Issues: issues}
-	}
-	n := newBucket(st, b.id, b.name, def, sh)
-	n.home, n.serial, n.info = b.home, b.serial, info
-	if b.log.id != 0 {
-		stored, err := n.stored()
-		if err != nil {
-			return nil, err
-		}
-		n.setLog(b.log.id, b.log.version+1, stored)
-	}
-	return n, nil
-}
-
-// tap takes the commits that change a bucket while it is copied.
-type tap struct {
-	b    *bucket
-	list [][]change // under the commit lock
-}
-
-// add keeps the changes of a commit, under the commit lock.
-func (t *tap) add(ev *commitEvent) {
-	own := ev.changes
-	if slices.ContainsFunc(own, func(c change) bool { return c.b != t.b }) {
-		own = slices.DeleteFunc(slices.Clone(own), func(c change) bool { return c.b != t.b })
-	}
-	if len(own) > 0 {
-		t.list = append(t.list, own)
-	}
 }
 
 // alteration is a bucket on its way into the place of another.
@@ -191,26 +90,34 @@ func (t *tap) add(ev *commitEvent) {
 //  1. copy: the records of one sequence, converted, into the new table, while
 //     commits go on; the tap collects those.
 //  2. follow: what the tap has, again and again, until it is little.
-//  3. finish: as the writer of the old bucket, the rest; then one commit that
+//  3. attempt: as the writer of the old bucket, the rest; then one commit that
 //     publishes nothing but the new bucket.
+//
+// It holds no lock in the first two, so that functions of the user's may do what
+// they like. In the third it has none to call, but where writers leave it no
+// choice: see behind.
 type alteration struct {
 	st     *Store
 	old, b *bucket
 	tap    *tap
-	at     uint64 // the sequence of all that is in the new table
+	todo   [][]change // taken from the tap
+	at     uint64     // the sequence of all that is in the new table
+	now    time.Time
 	from   []int  // by position of the new field: of the same one in the old bucket, or -1
 	judge  []bool // by position: it has other rules
 	alike  bool   // the two bodies have one layout
+	user   bool   // it calls functions of the user's
 	unique uint64 // unique indexes that the old bucket did not have
 
 	rows    []*table.Version
 	places  []uint64
-	changed map[uint64]struct{} // places of records that the definition has changed
-	issues  []Issue
+	bytes   int64    // with MaxBytes
+	rewrite *rewrite // nil: there is no log
+	refused refusals
 }
 
 func newAlteration(old, b *bucket) *alteration {
-	a := &alteration{st: b.store, old: old, b: b, at: b.store.opened, changed: map[uint64]struct{}{}}
+	a := &alteration{st: b.store, old: old, b: b, tap: &tap{b: old}, at: b.store.opened, now: b.store.clock()}
 	a.alike = old.shape.body == b.shape.body
 	for i := range b.shape.slots {
 		s := &b.shape.slots[i]
@@ -218,6 +125,7 @@ func newAlteration(old, b *bucket) *alteration {
 		if !ok {
 			pos = -1
 			a.alike = false
+			a.user = a.user || s.defFunc != nil && s.gen == 0
 		}
 		a.from = append(a.from, pos)
 		a.judge = append(a.judge, ok && !reflect.DeepEqual(old.def.Schema[s.name], b.def.Schema[s.name]))
@@ -227,28 +135,65 @@ func newAlteration(old, b *bucket) *alteration {
 			a.unique |= 1 << i
 		}
 	}
-	for _, i := range b.shape.autos {
-		a.raise(i)
+	if a.st.log != nil && b.log.id != 0 {
+		a.rewrite = &rewrite{b: b}
 	}
+	a.raise()
 	return a
 }
 
-// raise keeps a counter of the new bucket above the old one's.
-func (a *alteration) raise(i int) {
-	if pos := a.from[i]; pos >= 0 && a.old.shape.slots[pos].gen == Autoincrement {
+// raise keeps the counters of the new bucket above those of the old one, also of
+// fields that count no more: they may again.
+func (a *alteration) raise() {
+	for i, pos := range a.from {
+		if pos < 0 {
+			continue
+		}
 		c, was := &a.b.prep.auto[i], a.old.prep.auto[pos].Load()
 		for last := c.Load(); was > last && !c.CompareAndSwap(last, was); last = c.Load() {
 		}
 	}
 }
 
-// copy brings over the records of one sequence.
-func (a *alteration) copy(ctx context.Context) error {
+// hook begins to collect commits, and pins the state before them. Returns the
+// place of the next record.
+func (a *alteration) hook() (lease, uint64, error) {
+	st := a.st
+	a.old.server.borrow()
+	defer a.old.server.mu.Unlock()
+	if a.old.server.closed {
+		return lease{}, 0, a.old.gone()
+	}
+	st.commitMu.Lock()
+	defer st.commitMu.Unlock()
+	st.taps.setLocked(append(st.taps.allLocked(), a.tap))
+	return lease{pin: st.pins.AcquireLong()}, a.old.table.Next(), nil
+}
+
+func (a *alteration) unhook() {
 	st := a.st
 	st.commitMu.Lock()
-	st.tap.Store(a.tap)
-	l := lease{pin: st.pins.AcquireLong()}
-	st.commitMu.Unlock()
+	defer st.commitMu.Unlock()
+	st.taps.setLocked(slices.DeleteFunc(st.taps.allLocked(), func(t *tap) bool { return t == a.tap }))
+}
+
+// proceed reports why it should not go on.
+func (a *alteration) proceed(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if a.st.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// copy brings over the records of one sequence.
+func (a *alteration) copy(ctx context.Context) error {
+	l, next, err := a.hook()
+	if err != nil {
+		return err
+	}
 	defer a.old.release(l)
 	var c table.Cursor
 	var buf [batchRows]*table.Version
@@ -256,139 +201,30 @@ func (a *alteration) copy(ctx context.Context) error {
 	view := a.old.table.At(l.pin.Seq)
 	c.Scan(view, false)
 	for n := c.Next(buf[:], nums[:]); n > 0; n = c.Next(buf[:], nums[:]) {
-		if err := ctx.Err(); err != nil {
+		if err := a.proceed(ctx); err != nil {
 			return err
-		}
-		if st.closed.Load() {
-			return ErrClosed
 		}
 		for i, v := range buf[:n] {
 			place := view.Ordinal(nums[i])
-			v, err := a.carry(v, place)
+			v, changed, err := a.carry(v, nil, false)
 			if err != nil {
 				return err
 			}
 			a.rows, a.places = append(a.rows, v), append(a.places, place)
+			if changed {
+				a.rewrite.set(v, place)
+			}
 		}
 	}
 	a.duplicates()
-	if err := a.refused(); err != nil {
+	if err := a.refused.err(a.b); err != nil {
 		return err
-	}
-	next := uint64(0)
-	if n := len(a.places); n > 0 {
-		next = a.places[n-1] + 1
 	}
 	if c := a.b.table.Load(a.rows, a.places, next, a.at); c != table.NoConflict {
 		return ErrFull
 	}
 	a.rows, a.places = nil, nil
 	return nil
-}
-
-func (a *alteration) refused() error {
-	if len(a.issues) == 0 {
-		return nil
-	}
-	return &ValidationError{Bucket: a.b.name, Issues: a.issues}
-}
-
-// carry converts a record. What the new definition does not allow of it becomes
-// issues.
-func (a *alteration) carry(old *table.Version, place uint64) (*table.Version, error) {
-	sh, was := a.b.shape, a.old.shape
-	v := sh.alloc()
-	if old.Ext.Extra != nil {
-		ownExt(v).Extra = old.Ext.Extra
-	}
-	if a.alike {
-		sh.bodyOf(v).Set(was.bodyOf(old))
-	}
-	now := a.st.clock()
-	changed := false
-	var wrong problems
-	for i := range sh.slots {
-		s := &sh.slots[i]
-		if pos := a.from[i]; pos >= 0 {
-			a.carryField(v, old, s, &was.slots[pos])
-			if a.judge[i] {
-				s.judge(v, &wrong)
-			}
-			continue
-		}
-		s.setAbsent(v, true)
-		if x, ok := v.Ext.Extra[s.name]; ok {
-			changed = true
-			ownExt(v).Extra = without(v.Ext.Extra, s.name)
-			if err := s.put(v, x, sh.lim); err != nil {
-				wrong.add(s.name, err)
-				continue
-			}
-		}
-		if err := a.b.prep.finish(s, v, now, &wrong); err != nil {
-			return nil, err
-		}
-		changed = changed || !s.absent(v)
-	}
-	m := *was.meta(old)
-	if m.ExpiresAt == 0 && a.b.def.TTL > 0 && a.old.def.TTL != a.b.def.TTL {
-		m.ExpiresAt = m.CreatedAt + Millis(a.b.def.TTL.Milliseconds())
-		changed = true
-	}
-	*sh.meta(v) = m
-	if err := a.b.prep.accept(v, wrong); err != nil {
-		ve, ok := err.(*ValidationError)
-		if !ok {
-			return nil, err
-		}
-		for _, is := range ve.Issues {
-			is.Field = fmt.Sprintf("[%s].%s", was.keyOf(old), is.Field)
-			a.issues = append(a.issues, is)
-		}
-	}
-	if changed {
-		a.changed[place] = struct{}{}
-	}
-	return v, nil
-}
-
-// carryField takes over a field that both buckets have.
-func (a *alteration) carryField(v, old *table.Version, s, from *slot) {
-	if !a.alike {
-		s.copyField(v, old, from)
-	}
-	s.setAbsent(v, from.absent(old))
-}
-
-// without is extra fields without one of them: they are shared with older records.
-func without(extra map[string]any, name string) map[string]any {
-	extra = maps.Clone(extra)
-	if delete(extra, name); len(extra) == 0 {
-		return nil
-	}
-	return extra
-}
-
-// duplicates finds the records that break a new unique index.
-func (a *alteration) duplicates() {
-	for i := range a.b.shape.indexes {
-		if a.unique>>i&1 == 0 {
-			continue
-		}
-		seen := map[table.Key]bool{}
-		for _, v := range a.rows {
-			k, ok := a.b.shape.indexes[i].keyOf(v)
-			if ok && seen[k] {
-				a.taken(i, v)
-			}
-			seen[k] = seen[k] || ok
-		}
-	}
-}
-
-func (a *alteration) taken(i int, v *table.Version) {
-	s := &a.b.shape.slots[a.b.shape.indexes[i].fields[0]]
-	a.issues = append(a.issues, Issue{Field: fmt.Sprintf("[%s].%s", a.b.shape.keyOf(v), s.name), Code: CodeUnique, Message: "has a value that another record has too"})
 }
 
 // followMost is how often an alteration runs after the writers before it makes
@@ -401,29 +237,71 @@ const (
 // follow takes over what was committed meanwhile, until it is little.
 func (a *alteration) follow(ctx context.Context) error {
 	for range followMost {
-		if err := ctx.Err(); err != nil {
+		if err := a.proceed(ctx); err != nil {
 			return err
 		}
-		n, err := a.catchUp()
-		if err != nil || n < followLeast {
+		a.pull()
+		n := len(a.todo)
+		if err := a.takeAll(); err != nil {
+			return err
+		}
+		a.rewrite.encode()
+		if n < followLeast {
+			return nil
+		}
+	}
+	if a.user {
+		return nil
+	}
+	return a.gain(ctx)
+}
+
+// followSlice is the commits that are taken over while writers wait, to gain on
+// them: about as many milliseconds as thousands.
+const followSlice = 1000
+
+// gain is follow after writers that are as fast: they wait for a slice at a time.
+func (a *alteration) gain(ctx context.Context) error {
+	for rest := followLeast; rest >= followLeast; {
+		if err := a.proceed(ctx); err != nil {
+			return err
+		}
+		err := func() error {
+			a.old.server.borrow()
+			defer a.old.server.mu.Unlock()
+			a.pull()
+			n := min(len(a.todo), followSlice)
+			later := a.todo[n:]
+			a.todo = a.todo[:n:n]
+			err := a.takeAll()
+			a.todo = later
+			rest = len(later)
+			return err
+		}()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// catchUp takes over the commits that the tap has, and returns their number.
-func (a *alteration) catchUp() (int, error) {
+// pull takes what the tap has.
+func (a *alteration) pull() {
 	a.st.commitMu.Lock()
-	list := a.tap.list
-	a.tap.list = nil
-	a.st.commitMu.Unlock()
-	for _, changes := range list {
+	defer a.st.commitMu.Unlock()
+	a.todo, a.tap.list = append(a.todo, a.tap.list...), nil
+}
+
+// takeAll takes over the commits that were pulled.
+func (a *alteration) takeAll() error {
+	for i, changes := range a.todo {
 		if err := a.take(changes); err != nil {
-			return 0, err
+			return err
 		}
+		a.todo[i] = nil
 	}
-	return len(list), a.refused()
+	a.todo = a.todo[:0]
+	return a.refused.err(a.b)
 }
 
 // take takes over the changes of one commit.
@@ -431,35 +309,37 @@ func (a *alteration) take(changes []change) error {
 	t := a.b.table
 	for i := range changes {
 		c := &changes[i]
+		at := a.head(c.key())
+		if at.V != nil {
+			a.bytes -= a.weigh(at.V)
+		}
 		if c.new == nil {
-			if at := a.head(a.old.shape.keyOf(c.old)); at.V != nil {
+			if at.V != nil {
 				t.Delete(at, 0)
 			}
-			delete(a.changed, c.ordinal)
+			a.rewrite.drop(c.ordinal)
 			continue
 		}
-		delete(a.changed, c.ordinal)
-		v, err := a.carry(c.new, c.ordinal)
+		v, changed, err := a.carry(c.new, at.V, a.lostExtra(c))
 		if err != nil {
 			return err
 		}
-		if at := t.HeadOf(v); at.V != nil {
-			t.UpdateChecked(at, v, a.b.shape.touched(at.V, v))
+		a.bytes += a.weigh(v)
+		if changed {
+			a.rewrite.set(v, c.ordinal)
 		} else {
-			t.SkipTo(c.ordinal)
-			if t.InsertChecked(v) != table.NoConflict {
-				return ErrFull
-			}
+			a.rewrite.drop(c.ordinal)
 		}
-	}
-	for _, c := range t.Since(0) {
-		if a.unique == 0 || c.Deleted() || t.HeadOf(c.New).V != c.New {
+		if at.V != nil {
+			t.UpdateChecked(at, v, a.b.shape.touched(at.V, v))
 			continue
 		}
-		if i := t.Taken(c.New, int64(t.HeadOf(c.New).Row()), a.unique, nil); i != table.NoConflict {
-			a.taken(int(i), c.New)
+		t.SkipTo(c.ordinal)
+		if t.InsertChecked(v) != table.NoConflict {
+			return ErrFull
 		}
 	}
+	a.taken()
 	t.Stamp(0, t.Mark(), a.at)
 	t.BeginPublish()
 	t.EndPublish(a.at)
@@ -474,82 +354,130 @@ func (a *alteration) head(k Key) table.Ref {
 	return a.b.table.HeadWord(k.word)
 }
 
-// finish takes over the rest, and puts the new bucket in the place of the old one.
-func (a *alteration) finish() error {
-	st, old, b := a.st, a.old, a.b
+// weigh is what counts for MaxBytes.
+func (a *alteration) weigh(v *table.Version) int64 {
+	if a.b.def.MaxBytes == 0 {
+		return 0
+	}
+	return a.b.weigh(v)
+}
+
+// The attempts to put the new bucket in the place of the old one. In the first
+// few, and all but the last few, of them nothing that calls functions of the
+// user's is done while writers wait.
+const (
+	attempts     = 30
+	attemptsCalm = 10
+	patience     = 50 * time.Millisecond // of writers, with functions of the user's
+)
+
+var errBehind = errors.New("default functions are slower than the writers of the bucket")
+
+// finish puts the new bucket in the place of the old one, as soon as it has caught
+// up with that.
+func (a *alteration) finish(ctx context.Context) error {
+	for try := range attempts {
+		if err := a.follow(ctx); err != nil {
+			return err
+		}
+		done, late, err := a.attempt(ctx, try)
+		if late != nil {
+			select {
+			case err = <-late:
+			case <-ctx.Done():
+				return ctx.Err() // what still runs has the new bucket for itself
+			}
+		}
+		if done || err != nil {
+			return err
+		}
+	}
+	return errBehind
+}
+
+// attempt takes over the rest, as the writer of the old bucket, and puts the new
+// one in its place. With late, it has given up, as functions of the user's took too
+// long; they have come to their end when late says so.
+func (a *alteration) attempt(ctx context.Context, try int) (done bool, late chan error, err error) {
+	st, old := a.st, a.old
+	if err := st.defMu.lock(ctx); err != nil {
+		return false, nil, err
+	}
+	defer st.defMu.unlock()
+	if err := a.proceed(ctx); err != nil {
+		return false, nil, err
+	}
 	old.server.borrow()
-	done := false
 	defer func() {
-		if old.altering.Store(done); done {
+		if done {
 			old.server.closed = true
 		}
 		old.server.mu.Unlock()
 		if done {
 			close(old.server.quit)
+			st.workers.Go("bucket server "+old.name, a.b.server.serve)
 		}
 	}()
 	if old.server.closed {
-		return old.gone()
+		return false, nil, old.gone()
 	}
-	if _, err := a.catchUp(); err != nil {
-		return err
+	a.pull()
+	if a.user && len(a.todo) > 0 {
+		if try < attemptsCalm {
+			return false, nil, nil
+		}
+		if late, err = a.takeBeside(); late != nil || err != nil {
+			return false, late, err
+		}
+	} else if err := a.takeAll(); err != nil {
+		return false, nil, err
+	}
+	done, err = a.move()
+	return done, nil, err
+}
+
+// takeBeside is takeAll on another goroutine, for which it waits so long and no
+// longer: a function that waits for a writer of the bucket waits for us.
+func (a *alteration) takeBeside() (late chan error, err error) {
+	ended := make(chan error, 1)
+	a.st.workers.Go("alteration of "+a.b.name, func() {
+		err := errDefault // unless it comes back
+		defer func() { ended <- err }()
+		err = a.takeAll()
+	})
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case err := <-ended:
+		return nil, err
+	case <-t.C:
+		return ended, nil
+	}
+}
+
+var errDefault = errors.New("a default function did not return")
+
+// move takes the new bucket to the log, and publishes it.
+func (a *alteration) move() (done bool, err error) {
+	st, old, b := a.st, a.old, a.b
+	b.home.mu.Lock() // a handle that is made now is of the new one
+	defer b.home.mu.Unlock()
+	if issues := b.home.unfitLocked(b); len(issues) > 0 {
+		return false, &DefinitionError{Bucket: b.name, Issues: issues}
 	}
 	b.table.SkipTo(old.table.Next())
 	b.places.Store(old.places.Load())
-	for _, i := range b.shape.autos {
-		a.raise(i)
-	}
-	a.weigh()
+	a.raise()
+	b.room.evicted.Store(old.room.evicted.Load())
+	b.room.expired.Store(old.room.expired.Load())
+	b.room.bytes.Store(a.bytes)
 	old.altering.Store(true) // for transactions that are certified beside it
+	defer func() { old.altering.Store(done) }()
 	tk := &ticket{alone: true, visible: func() { a.publish(); done = true }}
-	if b.log.id != 0 {
-		tk.begin()
-		tk.buf = b.appendControl(tk.buf, false)
-		tk.end()
-		a.rewrite(tk)
+	if a.rewrite != nil {
+		a.rewrite.enter(tk, a.old.def.TTL != b.def.TTL && b.def.TTL > 0)
 	}
-	return st.turn(tk)
-}
-
-// weigh counts the bytes of the new bucket, and takes over what Stats shows.
-func (a *alteration) weigh() {
-	b := a.b
-	b.room.evicted.Store(a.old.room.evicted.Load())
-	b.room.expired.Store(a.old.room.expired.Load())
-	if b.def.MaxBytes == 0 {
-		return
-	}
-	var c table.Cursor
-	var buf [batchRows]*table.Version
-	c.Scan(b.table.At(a.at), false)
-	for n := c.Next(buf[:], nil); n > 0; n = c.Next(buf[:], nil) {
-		for _, v := range buf[:n] {
-			b.room.added += b.weigh(v)
-		}
-	}
-	b.room.settle(true)
-}
-
-// rewrite adds the records that the definition has changed to a ticket.
-func (a *alteration) rewrite(tk *ticket) {
-	if len(a.changed) == 0 {
-		return
-	}
-	w := rewriting{b: a.b, tk: tk}
-	var c table.Cursor
-	var buf [batchRows]*table.Version
-	var nums [batchRows]uint32
-	view := a.b.table.At(a.at)
-	c.Scan(view, false)
-	for n := c.Next(buf[:], nums[:]); n > 0; n = c.Next(buf[:], nums[:]) {
-		for i, v := range buf[:n] {
-			place := view.Ordinal(nums[i])
-			if _, ok := a.changed[place]; ok {
-				w.add(v, place)
-			}
-		}
-	}
-	w.flush()
+	return done, st.turn(tk)
 }
 
 // publish makes the new bucket the one, in a commit of its own.
@@ -564,4 +492,7 @@ func (a *alteration) publish() {
 	b.home.now.Store(b)
 	st.buckets.Store(&all)
 	st.pins.Publish(b.since)
+	if st.live.inbox.active.Load() > 0 {
+		st.live.inbox.add(&commitEvent{seq: b.since, altered: a.old})
+	}
 }

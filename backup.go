@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -78,7 +77,11 @@ func (st *Store) cut() (*cut, error) {
 	c := &cut{session: id[:sessionBytes]}
 	st.hold(&c.hold, st.pins.AcquireLong())
 	c.seq = c.hold.pin.Seq
-	c.buckets = slices.DeleteFunc(slices.Collect(maps.Values(*st.buckets.Load())), func(b *bucket) bool { return b.log.id == 0 })
+	for _, b := range *st.buckets.Load() {
+		if b.log.id != 0 {
+			c.buckets = append(c.buckets, b.as(&scope{hold: &c.hold}))
+		}
+	}
 	slices.SortFunc(c.buckets, byLogID)
 	return c, nil
 }

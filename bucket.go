@@ -19,7 +19,7 @@ type bucket struct {
 	home    *home
 	since   uint64                 // the sequence from which on it is the one
 	before  atomic.Pointer[bucket] // whose place it took, while a snapshot may show that
-	codecs  sync.Map               // of *codec[T], by the type T, where T is not what it was defined by
+	codecs  sync.Map               // of *codec[T], by the type T
 	id      uint32                 // of the name, for topics
 	serial  uint64                 // of this very bucket: the order in which transactions lock
 	name    string
@@ -190,8 +190,7 @@ func (h *Bucket) records(vs []*table.Version) []Record {
 
 // Get returns the record with the given key: a string, an integer or a [Key].
 func (h *Bucket) Get(key any) (Record, bool) {
-	b := h.use()
-	v := b.get(h.at, key)
+	b, v := h.home.find(h.at, key)
 	if v != nil && b.marks {
 		v.MarkRead()
 	}
@@ -320,7 +319,7 @@ func (h *Bucket) All() iter.Seq[Record] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
 func (h *Bucket) FindOne(filters ...Filter) (Record, bool, error) {
-	v, err := h.use().findOne(h.at, filters)
+	_, v, err := h.home.findOne(h.at, filters)
 	if v == nil {
 		return Record{}, false, err
 	}
@@ -328,7 +327,7 @@ func (h *Bucket) FindOne(filters ...Filter) (Record, bool, error) {
 }
 
 // Count returns the number of records that match all filters.
-func (h *Bucket) Count(filters ...Filter) (int, error) { return h.use().count(h.at, filters) }
+func (h *Bucket) Count(filters ...Filter) (int, error) { return h.home.count(h.at, filters) }
 
 // First returns the first n records of the bucket's order.
 func (h *Bucket) First(n int) ([]Record, error) { return h.Where().some(n, false) }

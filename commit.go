@@ -29,6 +29,7 @@ type commitEvent struct {
 	seq     uint64
 	changes []change
 	one     [1]change // where they begin
+	altered *bucket   // nothing else has happened: another one took its place
 }
 
 func newCommitEvent(seq uint64, changes int) *commitEvent {
@@ -132,7 +133,7 @@ func (st *Store) publish(t *table.Table, b *bucket, rs []*request, marks []span)
 // handler of events, a live query, a transaction under way (see recent), or an
 // alteration.
 func (st *Store) heard() bool {
-	return st.recent.active.Load() > 0 || st.feed.Active() || st.live.inbox.active.Load() > 0 || st.tap.Load() != nil
+	return st.recent.active.Load() > 0 || st.feed.Active() || st.live.inbox.active.Load() > 0 || st.taps.any()
 }
 
 // add enters the pending changes of a bucket.
@@ -163,7 +164,5 @@ func (st *Store) announce(ev *commitEvent, touched ...feed.Touch) {
 	if st.live.inbox.active.Load() > 0 {
 		st.live.inbox.add(ev)
 	}
-	if t := st.tap.Load(); t != nil {
-		t.add(ev)
-	}
+	st.taps.addLocked(ev)
 }

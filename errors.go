@@ -55,6 +55,8 @@ var (
 	ErrRecordTooLarge = errors.New("record is larger than the bucket may become")
 	// ErrNoTTL indicates a Touch in a bucket without a TTL.
 	ErrNoTTL = errors.New("bucket has no TTL")
+	// ErrAltering indicates that an alteration of the bucket is under way already.
+	ErrAltering = errors.New("bucket is being altered")
 	// ErrFull indicates that a bucket has no row numbers left (2^32).
 	ErrFull = errors.New("bucket is full")
 )
@@ -127,12 +129,17 @@ func issueList(issues []Issue) string {
 type ValidationError struct {
 	Bucket string
 	Issues []Issue
+	More   int // issues beyond those, where an alteration finds too many to list
 
 	causes []error
 }
 
 func (e *ValidationError) Error() string {
-	return fmt.Sprintf("store: invalid record in bucket %q: %s", e.Bucket, issueList(e.Issues))
+	more := ""
+	if e.More > 0 {
+		more = fmt.Sprintf("; and %d more", e.More)
+	}
+	return fmt.Sprintf("store: invalid record in bucket %q: %s%s", e.Bucket, issueList(e.Issues), more)
 }
 
 // Unwrap returns the errors of the validators that refused the record.

@@ -80,6 +80,7 @@ type outcome struct {
 
 // registration is what an evaluation has read, as the reactor watches it.
 type registration struct {
+	buckets  []*bucket // each, also where the answer was an error
 	watches  []*watch
 	children []childRead
 	names    []nameRead
@@ -307,8 +308,8 @@ func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok b
 		return seq + 1, true
 	}
 	now := n.last()
-	for _, w := range now.watches {
-		if w.b.dropped.Load() || w.b.home.now.Load() != w.b {
+	for _, b := range now.buckets {
+		if b.dropped.Load() || !b.current() {
 			return 0, true
 		}
 	}

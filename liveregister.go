@@ -25,7 +25,11 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
 	was := *at
 	x := replacing{r: r, n: n, old: was.watches}
+	buckets := was.buckets[:0]
 	for _, part := range seen.parts {
+		if !slices.Contains(buckets, part.b) {
+			buckets = append(buckets, part.b)
+		}
 		for _, k := range part.keys {
 			x.read(part.b, k, nil)
 		}
@@ -39,11 +43,16 @@ func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
 		}
 		c.n.parents[n] = c.o
 		if c.n.first != nil {
-			r.installLocked(c.n, &c.n.good, c.n.first)
+			at := &c.n.good
+			if c.o.err != nil {
+				at = &c.n.failed
+			}
+			r.installLocked(c.n, at, c.n.first)
 			c.n.first = nil
 		}
 	}
-	*at = registration{watches: was.watches, children: seen.children, names: seen.names, due: seen.due}
+	clear(buckets[len(buckets):cap(buckets)])
+	*at = registration{buckets: buckets, watches: was.watches, children: seen.children, names: seen.names, due: seen.due}
 	if x.kept < len(was.watches) || x.fresh != nil {
 		at.watches = slices.Concat(was.watches[:x.kept], x.fresh)
 	}
@@ -101,6 +110,7 @@ func (r *reactor) forgetLocked(n *node, was *registration, from int) {
 		if c.n.def == nil {
 			c.n.gone = true
 			r.uninstallLocked(c.n, &c.n.good)
+			r.uninstallLocked(c.n, &c.n.failed)
 		} else {
 			r.releaseLocked(c.n)
 		}
@@ -156,6 +166,26 @@ func (r *reactor) rebind(name string, gone *bucket) {
 	}
 	r.renamedLocked(name)
 	r.signal()
+}
+
+// alteredLocked makes the nodes dirty that have read, or looked up, a bucket in
+// the place of which there is another one since a commit.
+func (r *reactor) alteredLocked(b *bucket, seq uint64) {
+	for _, n := range r.nodes {
+		if n.seq >= seq {
+			continue
+		}
+		last := n.last()
+		hit := slices.Contains(last.buckets, b) || slices.ContainsFunc(last.names, func(m nameRead) bool { return m.b == b })
+		for _, c := range last.children {
+			if c.n.def == nil && slices.Contains(c.n.last().buckets, b) {
+				r.dirtyLocked(c.n, seq)
+			}
+		}
+		if hit {
+			r.dirtyLocked(n, seq)
+		}
+	}
 }
 
 // renamed makes the nodes dirty that have looked up a name, of a query or of a

@@ -95,7 +95,10 @@ func (k *block) take(b *bucket, changes []table.Change) {
 }
 
 // append encodes a block.
-func (k *block) append(buf []byte, b *bucket) []byte {
+func (k *block) append(buf []byte, b *bucket) []byte { return b.appendMarks(k.appendRows(buf, b)) }
+
+// appendRows encodes a block but for the marks.
+func (k *block) appendRows(buf []byte, b *bucket) []byte {
 	sh := b.shape
 	buf = logentry.AppendArray(buf, 14)
 	buf = logentry.AppendUint(buf, b.log.id)
@@ -125,7 +128,7 @@ func (k *block) append(buf []byte, b *bucket) []byte {
 	for _, v := range k.deleted {
 		buf = appendLogKey(buf, sh.keyOf(v))
 	}
-	return b.appendMarks(buf)
+	return buf
 }
 
 func appendLogKey(buf []byte, key Key) []byte {

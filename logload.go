@@ -169,6 +169,10 @@ type waking struct {
 	// aging: its TTL is another one. Under the same one, a record without a deadline
 	// was freed of it.
 	aging bool
+	// An alteration may not have come to its end: what is older than since, and has
+	// no deadline, has the TTL's.
+	since int64
+	ttl   time.Duration
 	// gone has a bit for each row of a block that was overwritten or deleted since;
 	// nil: none was.
 	gone [][]uint64
@@ -182,7 +186,7 @@ type waking struct {
 // definition does not fit them.
 func (b *bucket) wake(d *dormant) (*waking, error) {
 	w := &waking{b: b, d: d, same: bytes.Equal(d.definition, b.log.stored)}
-	if len(d.blocks) > 0 && !w.same {
+	if w.since = d.marks[deadlineMark]; len(d.blocks) > 0 && (!w.same || w.since > 0) {
 		var was storedDefinition
 		if err := logentry.UnmarshalValue(d.definition, &was); err != nil {
 			return nil, d.corrupt(err)
@@ -191,6 +195,9 @@ func (b *bucket) wake(d *dormant) (*waking, error) {
 			return nil, fmt.Errorf("the bucket in the log has the key %q: drop it before it is defined with another", was.Key)
 		}
 		w.aging = b.def.TTL > 0 && was.TTL != int64(b.def.TTL)
+		if w.ttl = time.Duration(was.TTL); w.ttl == 0 {
+			w.since = 0
+		}
 	}
 	if d.whole < len(d.blocks) {
 		if err := w.supersede(); err != nil {
@@ -401,6 +408,9 @@ func (w *waking) meta(k *logentry.Block, row int) Meta {
 	m := Meta{
 		Version: Version(k.Versions[row]), CreatedAt: Millis(k.Created[row]), UpdatedAt: Millis(k.Updated[row]),
 		ExpiresAt: expiry(k, row),
+	}
+	if m.ExpiresAt == 0 && int64(k.Version) < w.since {
+		m.ExpiresAt = endOf(m.CreatedAt, w.ttl)
 	}
 	if w.aging && m.ExpiresAt == 0 {
 		m.ExpiresAt = endOf(m.CreatedAt, w.b.def.TTL)

@@ -210,13 +210,21 @@ type reading struct {
 	reads *readSet  // where it is noted; nil where it need not be
 }
 
-// begin begins a read of the state that a handle is bound to.
+// begin begins a read of the state that a handle is bound to. Error errMoved: of
+// another bucket.
 func (b *bucket) begin(at *scope) (reading, error) {
-	if b.dropped.Load() {
+	switch {
+	case at == nil && !b.current():
+		return reading{}, errMoved
+	case b.dropped.Load():
 		return reading{}, b.fail("query", Key{}, ErrBucketNotDefined)
 	}
 	if at == nil {
 		l := b.acquire()
+		if !b.current() {
+			b.release(l)
+			return reading{}, errMoved
+		}
 		return reading{b: b, view: b.table.At(l.pin.Seq), lease: l}, nil
 	}
 	if at.store != b.store {
@@ -263,16 +271,28 @@ func (b *bucket) lend() *plan {
 // start compiles the query and begins its read, of what at shows; the query that
 // it returns is the one to go on with.
 func (q *Query[R]) start(at *scope) (*Query[R], reading, error) {
-	if b := q.b.home.of(at); b != q.b {
-		q = q.over(b)
+	for {
+		if b := q.b.home.of(at); b != q.b {
+			q = q.over(b)
+		}
+		of := reading{b: q.b}
+		if err := q.compile(&of); err != nil {
+			of.giveBack()
+			q.b.asked(at)
+			return q, reading{}, err
+		}
+		if rd, err := of.begin(at); err != errMoved {
+			return q, rd, err
+		}
 	}
-	of := reading{b: q.b}
-	if err := q.compile(&of); err != nil {
-		of.giveBack()
-		return q, reading{}, err
+}
+
+// asked notes that a query function has asked what the bucket, as it is, has no
+// answer to. One that is dropped will never have one.
+func (b *bucket) asked(at *scope) {
+	if at != nil && at.qc != nil && !b.dropped.Load() {
+		at.qc.reads(b)
 	}
-	rd, err := of.begin(at)
-	return q, rd, err
 }
 
 // over is the query over what the bucket was altered to since it was made, or had
@@ -456,11 +476,11 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 	return r, false, nil
 }
 
-// findOne is Query.First without making a query.
-func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
-	rd, err := b.ask(at, filters)
+// findOne is Query.First without making a query, and the bucket of the answer.
+func (h *home) findOne(at *scope, filters []Filter) (*bucket, *table.Version, error) {
+	rd, err := h.ask(at, filters)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rd.end()
 	var x exec
@@ -468,20 +488,25 @@ func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
 	x.begin(false, 0, 1)
 	x.shows(nil)
 	for _, v := range x.next() {
-		return v, nil
+		return rd.b, v, nil
 	}
-	return nil, nil
+	return nil, nil, nil
 }
 
 // ask begins the read of what filters ask for.
-func (b *bucket) ask(at *scope, filters []Filter) (reading, error) {
-	of := reading{b: b, plan: b.lend(), lent: true}
-	err := b.compile(of.plan, filters, nil)
-	if err != nil {
-		of.giveBack()
-		return reading{}, err
+func (h *home) ask(at *scope, filters []Filter) (reading, error) {
+	for {
+		b := h.of(at)
+		of := reading{b: b, plan: b.lend(), lent: true}
+		if err := b.compile(of.plan, filters, nil); err != nil {
+			of.giveBack()
+			b.asked(at)
+			return reading{}, err
+		}
+		if rd, err := of.begin(at); err != errMoved {
+			return rd, err
+		}
 	}
-	return of.begin(at)
 }
 
 // Exists reports whether there is any record.
@@ -519,11 +544,11 @@ func (q *Query[R]) count(at *scope) (int, error) {
 }
 
 // count is Query.Count without making a query.
-func (b *bucket) count(at *scope, filters []Filter) (int, error) {
+func (h *home) count(at *scope, filters []Filter) (int, error) {
 	if at != nil && at.qc != nil { // where it is a value of its own
-		return newQuery(b, at, &versionDecoder, slices.Clone(filters)).Count()
+		return newQuery(h.of(at), at, &versionDecoder, slices.Clone(filters)).Count()
 	}
-	rd, err := b.ask(at, filters)
+	rd, err := h.ask(at, filters)
 	if err != nil {
 		return 0, err
 	}

@@ -180,6 +180,9 @@ func (r *reactor) syncLocked(seq uint64) {
 // matchLocked finds the nodes that a commit concerns.
 func (r *reactor) matchLocked(ev *commitEvent) {
 	r.event = ev
+	if ev.altered != nil {
+		r.alteredLocked(ev.altered, ev.seq)
+	}
 	for i := range ev.changes {
 		c := &ev.changes[i]
 		if ws := r.watched[c.b]; ws != nil {

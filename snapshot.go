@@ -217,6 +217,9 @@ func (b *bucket) release(l lease) {
 	if b.table.Held() >= sweepAt {
 		b.server.nudge()
 	}
+	if b.altering.Load() { // it may be the last who reads what the bucket was
+		b.home.now.Load().forget()
+	}
 }
 
 // acquire begins a read of the newest state.

@@ -145,6 +145,8 @@ var storeCount atomic.Int64
 //   - "close", "log close": while Close waits.
 //   - "load": as many as processors, while a bucket of the log is defined.
 //   - "log failure": one that reports it.
+//   - "alteration of NAME": one, where an alteration calls functions while writers
+//     wait.
 //
 // Locks: a writer holds its bucket's (a transaction that commits, those of its
 // buckets in the order of definition), then waits for its turn at the log, if there is one, and takes the commit lock; nothing is locked under
@@ -177,7 +179,7 @@ type Store struct {
 	snapshots atomic.Int64
 	holds     holds
 
-	tap    atomic.Pointer[tap]                 // of an alteration under way
+	taps   taps
 	log    *logWriter                          // nil: no persistence
 	asleep atomic.Pointer[map[string]*dormant] // of the log, not defined; copied on change, in a turn at the log
 	lastID uint64                              // of a bucket in the log; changed in a turn at it, under defMu
@@ -504,6 +506,7 @@ func (st *Store) Stats() Stats {
 	s.Buckets.Names = slices.Sorted(maps.Keys(all))
 	for name, b := range all {
 		l := b.acquire()
+		b = b.home.now.Load()
 		view := b.table.At(l.pin.Seq)
 		n := view.Count()
 		bytes := b.estimate(view, n)

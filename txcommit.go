@@ -369,7 +369,7 @@ func (st *Store) publishParts(parts []part) (seq uint64) {
 	for i := range parts {
 		parts[i].b.table.EndPublish(seq)
 	}
-	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 && st.tap.Load() == nil {
+	if st.recent.active.Load() < 2 && !st.feed.Active() && st.live.inbox.active.Load() == 0 && !st.taps.any() {
 		return seq // nobody but this transaction
 	}
 	ev := newCommitEvent(seq, n)

@@ -20,13 +20,12 @@ type TypedBucket[T any] struct {
 	c    *codec[T] // of the bucket as it was when the handle was made
 }
 
-// use is the bucket as the handle sees it, and how it holds a T.
-func (h *TypedBucket[T]) use() (*bucket, *codec[T]) {
-	b := h.home.of(h.at)
+// codec is how a bucket of the handle's home holds a T.
+func (h *TypedBucket[T]) codec(b *bucket) *codec[T] {
 	if h.c.sh == b.shape {
-		return b, h.c
+		return h.c
 	}
-	return b, codecOf[T](b)
+	return codecOf[T](b)
 }
 
 // Define defines a bucket from the tags of the struct T:
@@ -79,7 +78,8 @@ func Define[T any](ctx context.Context, s *Store, name string, adjust ...func(*D
 	if err != nil {
 		return nil, err
 	}
-	return typed(b, &codec[T]{sh: b.shape, native: true}), nil
+	h, _, err := typed[T](b)
+	return h, err
 }
 
 // Typed returns a typed handle to a bucket that is defined already. T's fields
@@ -93,19 +93,26 @@ func Typed[T any](s *Store, name string) (*TypedBucket[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	c, issues, missing := newCodec[T](b.shape, &b.def)
-	if issues = append(issues, missing...); len(issues) > 0 {
-		return nil, &DefinitionError{Bucket: name, Issues: issues}
+	h, missing, err := typed[T](b)
+	if err == nil && len(missing) > 0 {
+		err = &DefinitionError{Bucket: name, Issues: missing}
 	}
-	return typed(b, &c), nil
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
-func typed[T any](b *bucket, c *codec[T]) *TypedBucket[T] {
-	b.home.views.Store(reflect.TypeFor[T](), func(sh *shape, d *Definition) []Issue {
+// typed makes a handle, and says which fields an insert through it would miss.
+func typed[T any](b *bucket) (h *TypedBucket[T], missing []Issue, err error) {
+	b, issues := b.home.view(reflect.TypeFor[T](), func(sh *shape, d *Definition) []Issue {
 		_, issues, _ := newCodec[T](sh, d)
 		return issues
 	})
-	return &TypedBucket[T]{home: b.home, c: c.ready()}
+	if _, _, missing = newCodec[T](b.shape, &b.def); len(issues) > 0 {
+		return nil, nil, &DefinitionError{Bucket: b.name, Issues: append(issues, missing...)}
+	}
+	return &TypedBucket[T]{home: b.home, c: codecOf[T](b)}, missing, nil
 }
 
 // Name returns the bucket's name.
@@ -123,14 +130,14 @@ func (h *TypedBucket[T]) Dynamic() *Bucket { return &Bucket{h.home, h.at} }
 // Get returns the record with the given key: a string, an integer or a [Key].
 // For a T without pointers, slices and maps it does not allocate.
 func (h *TypedBucket[T]) Get(key any) (t T, ok bool) {
-	b, c := h.use()
-	v := b.get(h.at, key)
+	b, v := h.home.find(h.at, key)
 	if v == nil {
 		return t, false
 	}
 	if b.marks {
 		v.MarkRead()
 	}
+	c := h.codec(b)
 	if c.plain() {
 		return *(*T)(at(v, b.shape.bodyOff)), true
 	}
@@ -162,10 +169,7 @@ func (c *codec[T]) prepareNext(b *bucket, t *T, old *table.Version) (*table.Vers
 // write has one version written to the bucket, as it is now.
 func (h *TypedBucket[T]) write(op string, fn func(b *bucket, c *codec[T]) (*table.Version, error)) (T, error) {
 	return writeTo(h.home, h.at, op, func(b *bucket) (t T, err error) {
-		c := h.c
-		if c.sh != b.shape {
-			c = codecOf[T](b)
-		}
+		c := h.codec(b)
 		v, err := fn(b, c)
 		if err != nil {
 			return t, err
@@ -191,10 +195,7 @@ func (h *TypedBucket[T]) Insert(ctx context.Context, t T) (T, error) {
 // *ValidationError name the record by its position: "[2].email".
 func (h *TypedBucket[T]) InsertMany(ctx context.Context, records []T) ([]T, error) {
 	return writeTo(h.home, h.at, "insert", func(b *bucket) ([]T, error) {
-		c := h.c
-		if c.sh != b.shape {
-			c = codecOf[T](b)
-		}
+		c := h.codec(b)
 		vs, err := b.prepareMany(len(records), func(i int, now time.Time) (*table.Version, error) {
 			return c.prepare(b, &records[i], now)
 		})
@@ -279,11 +280,7 @@ func (h *TypedBucket[T]) take(r Record, err error) (T, error) {
 		var none T
 		return none, err
 	}
-	b := shapeOf(r.v).of
-	if h.c.sh == b.shape {
-		return h.c.value(r.v), nil
-	}
-	return codecOf[T](b).value(r.v), nil
+	return h.codec(shapeOf(r.v).of).value(r.v), nil
 }
 
 // Delete removes the record with the given key. Nothing there is no error.
@@ -302,8 +299,8 @@ func (h *TypedBucket[T]) Clear(ctx context.Context) error { return h.Dynamic().C
 
 // Where returns a query for the records that match all filters.
 func (h *TypedBucket[T]) Where(filters ...Filter) *Query[T] {
-	b, c := h.use()
-	return newQuery(b, h.at, &c.dec, filters)
+	b := h.home.of(h.at)
+	return newQuery(b, h.at, &h.codec(b).dec, filters)
 }
 
 // All iterates over the records in the bucket's order: of insertion, or of keys
@@ -313,17 +310,16 @@ func (h *TypedBucket[T]) All() iter.Seq[T] { return h.Where().all() }
 
 // FindOne returns the first record that matches all filters.
 func (h *TypedBucket[T]) FindOne(filters ...Filter) (t T, ok bool, err error) {
-	b, c := h.use()
-	v, err := b.findOne(h.at, filters)
+	b, v, err := h.home.findOne(h.at, filters)
 	if v == nil {
 		return t, false, err
 	}
-	return c.value(v), true, nil
+	return h.codec(b).value(v), true, nil
 }
 
 // Count returns the number of records that match all filters.
 func (h *TypedBucket[T]) Count(filters ...Filter) (int, error) {
-	return h.home.of(h.at).count(h.at, filters)
+	return h.home.count(h.at, filters)
 }
 
 // First returns the first n records of the bucket's order.

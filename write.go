@@ -65,6 +65,9 @@ func (b *bucket) update(ctx context.Context, at *scope, op string, key any, next
 	}
 	for {
 		old := b.lookup(key)
+		if old == nil && !b.current() {
+			return nil, errMoved
+		}
 		if old == nil {
 			return nil, b.fail(op, b.keyOf(key), ErrNotFound)
 		}
@@ -172,6 +175,10 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, next func
 	func() {
 		l := b.acquire()
 		defer b.release(l)
+		if !b.current() {
+			err = errMoved
+			return
+		}
 		r.since = l.pin.Seq + 1
 		x := exec{p: p, view: b.table.At(l.pin.Seq)}
 		x.begin(false, 0, -1)

@@ -61,3 +61,11 @@ func (t *Table) Load(versions []*Version, places []uint64, next, seq uint64) Con
 	t.epoch.Add(1)
 	return NoConflict
 }
+
+// Release lets go of the records of a table that nobody reads or writes any more.
+// A reader that is late finds nothing.
+func (t *Table) Release() {
+	t.root.Store(newRoot(&t.cfg, 0))
+	t.n.Store(0)
+	t.held.Store(0)
+}
