@@ -312,7 +312,11 @@ func (a *alteration) carry(old *table.Version, place uint64) (*table.Version, er
 		if pos := a.from[i]; pos >= 0 {
 			a.carryField(v, old, s, &was.slots[pos])
 			if a.judge[i] {
-				s.judge(v, &wrong)
+				other, err := a.again(s, v, now, &wrong)
+				if err != nil {
+					return nil, err
+				}
+				changed = changed || other
 			}
 			continue
 		}
@@ -320,8 +324,11 @@ func (a *alteration) carry(old *table.Version, place uint64) (*table.Version, er
 		if x, ok := v.Ext.Extra[s.name]; ok {
 			changed = true
 			ownExt(v).Extra = without(v.Ext.Extra, s.name)
-			if err := s.put(v, x, sh.lim); err != nil {
-				wrong.add(s.name, err)
+			if err := a.b.prep.take(s, v, x, now); err != nil {
+				s.setAbsent(v, false)
+				if err := wrong.note(s.name, err); err != nil {
+					return nil, a.b.prep.failed(s, err)
+				}
 				continue
 			}
 		}
@@ -342,7 +349,10 @@ func (a *alteration) carry(old *table.Version, place uint64) (*table.Version, er
 			return nil, err
 		}
 		for _, is := range ve.Issues {
-			is.Field = fmt.Sprintf("[%s].%s", was.keyOf(old), is.Field)
+			if is.Field != "" { // else it is about the record
+				is.Field = "." + is.Field
+			}
+			is.Field = fmt.Sprintf("[%s]%s", was.keyOf(old), is.Field)
 			a.issues = append(a.issues, is)
 		}
 	}
@@ -358,6 +368,23 @@ func (a *alteration) carryField(v, old *table.Version, s, from *slot) {
 		s.copyField(v, old, from)
 	}
 	s.setAbsent(v, from.absent(old))
+}
+
+// again judges a field by its new rules. What they complete inside of it changes the
+// record.
+func (a *alteration) again(s *slot, v *table.Version, now time.Time, wrong *problems) (changed bool, err error) {
+	if s.inner != nil && !s.absent(v) {
+		was := s.peek(v) // shared with the old record
+		if err := a.b.prep.take(s, v, was, now); err != nil {
+			if err := wrong.note(s.name, err); err != nil {
+				return false, a.b.prep.failed(s, err)
+			}
+			return false, nil
+		}
+		changed = !identicalValues(was, s.peek(v))
+	}
+	s.judge(v, wrong)
+	return changed, nil
 }
 
 // without is extra fields without one of them: they are shared with older records.

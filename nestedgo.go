@@ -24,8 +24,8 @@ func (s *slot) completeMemory(v *table.Version, lim limits, now time.Time) error
 		return w.err
 	case len(w.issues) > 0:
 		return &insideError{append(s.describe(nil, "", s.check(v)), w.issues...)}
-	case w.filled:
-		if err := lim.measure(rv); err != nil { // it has become larger
+	case w.grown:
+		if err := lim.measure(rv); err != nil {
 			return err
 		}
 	}
@@ -65,6 +65,7 @@ func (w *insider) memory(r *rules, rv reflect.Value, outer bool) {
 		if err != nil {
 			return // it was measured before
 		}
+		r.prune(rv, c)
 		w.look(r, c)
 		if w.err == nil && len(w.issues) == 0 {
 			if err := assign(rv, c); err != nil {
@@ -78,7 +79,7 @@ func (w *insider) memory(r *rules, rv reflect.Value, outer bool) {
 func (w *insider) structure(in *inner, rv reflect.Value) {
 	for i := range in.props {
 		p := &in.props[i]
-		w.push(p.name, 0)
+		w.push(p.name, ofProperty)
 		fv, ok := fieldByIndex(rv, p.index)
 		switch {
 		case ok && !isNil(fv) && (!p.zeroAbsent || p.ptr || !fv.IsZero()):
