@@ -546,7 +546,7 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 			}
 			continue // it was valid, and its schema has not changed since
 		}
-		if s.kind == memRef && !s.absent(old) && s.untouched(v, old) {
+		if s.kind == memRef && !s.absent(old) && s.untouched(v, old, sh.lim) {
 			s.copyFrom(v, old) // likewise
 			continue
 		}
