@@ -27,7 +27,7 @@ func TestNestedModel(t *testing.T) {
 	if s := os.Getenv("STORE_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
 		require.NoError(t, err)
-		newNestedModel(t, seed).run(400)
+		newNestedModel(t, rand.NewPCG(seed, 0)).run(400)
 		return
 	}
 	rounds := 150
@@ -38,7 +38,12 @@ func TestNestedModel(t *testing.T) {
 	stored, refused := 0, 0
 	for i := range uint64(rounds) {
 		if !t.Run("", func(t *testing.T) {
-			m := newNestedModel(t, seed+i)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("STORE_SEED=%d", seed+i)
+				}
+			})
+			m := newNestedModel(t, rand.NewPCG(seed+i, 0))
 			m.run(40)
 			stored, refused = stored+m.stored, refused+m.refused
 		}) {
@@ -63,15 +68,10 @@ type nestedModel struct {
 	refused int
 }
 
-func newNestedModel(t *testing.T, seed uint64) *nestedModel {
+func newNestedModel(t *testing.T, src rand.Source) *nestedModel {
 	t.Helper()
-	m := &nestedModel{t: t, r: nestedSource{rand.New(rand.NewPCG(seed, 0))}, rows: map[int64]map[string]any{}}
+	m := &nestedModel{t: t, r: nestedSource{rand.New(src)}, rows: map[int64]map[string]any{}}
 	m.s = openStore(t, store.Options{})
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("STORE_SEED=%d", seed)
-		}
-	})
 	m.def = store.Definition{Key: "id", Extra: m.r.one(4), Schema: store.Schema{"id": {Type: store.Int}}}
 	for i := range 1 + m.r.IntN(4) {
 		m.def.Schema[fmt.Sprintf("f%d", i)] = m.r.field(5)
@@ -86,7 +86,7 @@ func newNestedModel(t *testing.T, seed uint64) *nestedModel {
 	}
 	var err error
 	m.b, err = m.s.DefineBucket(bg, "b", m.def)
-	require.NoError(t, err, "seed %d", seed)
+	require.NoError(t, err)
 	return m
 }
 

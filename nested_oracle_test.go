@@ -176,7 +176,7 @@ func convertedBy(t store.Type, v any) (any, store.Code) {
 			if x != math.Trunc(x) {
 				return nil, store.CodeType
 			}
-			if math.Abs(x) >= 1<<63 {
+			if x >= 1<<63 || x < -(1<<63) {
 				return nil, store.CodeMax
 			}
 			return int64(x), ""
