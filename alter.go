@@ -57,7 +57,7 @@ func (st *Store) alter(ctx context.Context, name string, change *Change) (*bucke
 	if err != nil {
 		return nil, err
 	}
-	a := newAlteration(old, b)
+	a := newAlteration(old, b, change)
 	defer a.unhook()
 	if err := a.copy(ctx); err != nil {
 		return nil, err
@@ -97,17 +97,19 @@ func (st *Store) claim(ctx context.Context, name string) (*bucket, error) {
 // they like. In the third it has none to call, but where writers leave it no
 // choice: see behind.
 type alteration struct {
-	st     *Store
-	old, b *bucket
-	tap    *tap
-	todo   [][]change // taken from the tap
-	at     uint64     // the sequence of all that is in the new table
-	now    time.Time
-	from   []int  // by position of the new field: of the same one in the old bucket, or -1
-	judge  []bool // by position: it has other rules
-	alike  bool   // the two bodies have one layout
-	user   bool   // it calls functions of the user's
-	unique uint64 // unique indexes that the old bucket did not have
+	st      *Store
+	old, b  *bucket
+	tap     *tap
+	todo    [][]change // taken from the tap
+	at      uint64     // the sequence of all that is in the new table
+	now     time.Time
+	from    []int  // by position of the new field: of the same one in the old bucket, or -1
+	judge   []bool // by position: it has other rules
+	asks    []bool // by position: its validators are new
+	asksAll bool   // and the bucket's is
+	alike   bool   // the two bodies have one layout
+	user    bool   // it calls functions of the user's
+	unique  uint64 // unique indexes that the old bucket did not have
 
 	rows    []*table.Version
 	places  []uint64
@@ -116,7 +118,7 @@ type alteration struct {
 	refused refusals
 }
 
-func newAlteration(old, b *bucket) *alteration {
+func newAlteration(old, b *bucket, change *Change) *alteration {
 	a := &alteration{st: b.store, old: old, b: b, tap: &tap{b: old}, at: b.store.opened, now: b.store.clock()}
 	a.alike = old.shape.body == b.shape.body
 	for i := range b.shape.slots {
@@ -128,8 +130,13 @@ func newAlteration(old, b *bucket) *alteration {
 			a.user = a.user || s.defFunc != nil && s.gen == 0
 		}
 		a.from = append(a.from, pos)
-		a.judge = append(a.judge, ok && !reflect.DeepEqual(old.def.Schema[s.name], b.def.Schema[s.name]))
+		_, named := change.Fields[s.name]
+		a.judge = append(a.judge, named && ok && !reflect.DeepEqual(old.def.Schema[s.name], b.def.Schema[s.name]))
+		a.asks = append(a.asks, named && s.rules.judged())
+		a.user = a.user || named && (s.rules.judged() || s.inner != nil && s.inner.calls)
 	}
+	a.asksAll = change.Validate != nil
+	a.user = a.user || a.asksAll
 	for i := range b.shape.indexes {
 		if ix := &b.shape.indexes[i]; ix.unique && !old.def.Schema[b.shape.slots[ix.fields[0]].name].Unique {
 			a.unique |= 1 << i

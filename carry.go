@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"maps"
+	"reflect"
 
 	"github.com/noex-go/store/internal/table"
 )
@@ -28,7 +29,11 @@ func (a *alteration) carry(old, prior *table.Version, anew bool) (v *table.Versi
 		if pos := a.from[i]; pos >= 0 {
 			a.carryField(v, old, s, &was.slots[pos])
 			if a.judge[i] {
-				s.judge(v, &wrong)
+				other, err := a.again(s, v, &wrong)
+				if err != nil {
+					return nil, false, err
+				}
+				changed = changed || other
 			}
 			continue
 		}
@@ -46,15 +51,44 @@ func (a *alteration) carry(old, prior *table.Version, anew bool) (v *table.Versi
 		changed = true
 	}
 	*sh.meta(v) = m
-	if err := a.b.prep.accept(v, wrong); err != nil {
-		if len(wrong) == 0 {
-			return nil, false, err
-		}
-		for _, is := range wrong {
-			a.refused.add(was.keyOf(old), is)
+	if len(wrong) == 0 {
+		if err := sh.validate(v, a.asks, a.asksAll); err != nil {
+			ve, ok := err.(*ValidationError)
+			if !ok {
+				return nil, false, err
+			}
+			wrong = ve.Issues
 		}
 	}
+	for _, is := range wrong {
+		a.refused.add(was.keyOf(old), is)
+	}
+	if len(wrong) == 0 {
+		a.b.prep.raiseAll(v)
+	}
 	return v, changed, nil
+}
+
+// again judges a field by its new rules. What they complete inside of it changes the
+// record.
+func (a *alteration) again(s *slot, v *table.Version, wrong *problems) (changed bool, err error) {
+	if s.inner != nil && !s.absent(v) {
+		was := s.peek(v) // perhaps the old record's own: taking it copies it
+		in := was
+		if s.kind == memRef {
+			in = s.peek(v)
+			s.prune(reflect.NewAt(s.goType, s.mem(v)).Elem(), in)
+		}
+		if err := a.b.prep.take(s, v, in, a.now); err != nil {
+			if err := wrong.note(s.name, err); err != nil {
+				return false, a.b.prep.failed(s, err)
+			}
+			return false, nil
+		}
+		changed = !identicalValues(was, s.peek(v))
+	}
+	s.judge(v, wrong)
+	return changed, nil
 }
 
 // carryField takes over a field that both buckets have.
@@ -71,9 +105,11 @@ func (a *alteration) carryNew(v, prior *table.Version, s *slot, wrong *problems)
 	s.setAbsent(v, true)
 	if x, ok := v.Ext.Extra[s.name]; ok {
 		ownExt(v).Extra = without(v.Ext.Extra, s.name)
-		if err := s.put(v, x, a.b.shape.lim); err != nil {
+		if err := a.b.prep.take(s, v, x, a.now); err != nil {
 			s.setAbsent(v, false)
-			wrong.add(s.name, err)
+			if err := wrong.note(s.name, err); err != nil {
+				return a.b.prep.failed(s, err)
+			}
 			return nil
 		}
 	} else if prior != nil {
@@ -179,7 +215,10 @@ func (r *refusals) add(key Key, is Issue) {
 		r.seen = map[refusal]bool{}
 	}
 	r.seen[id] = true
-	is.Field = fmt.Sprintf("[%s].%s", key, is.Field)
+	if is.Field != "" { // else it is about the record
+		is.Field = "." + is.Field
+	}
+	is.Field = fmt.Sprintf("[%s]%s", key, is.Field)
 	r.list = append(r.list, is)
 }
 

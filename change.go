@@ -22,6 +22,8 @@ type Change struct {
 	MaxSize  int
 	MaxBytes int64
 	Evict    Eviction
+	// Validate replaces the definition's.
+	Validate func(rec Record) error
 }
 
 // apply makes the changed definition, and says what cannot be changed.
@@ -59,6 +61,9 @@ func (c *Change) apply(d Definition) (Definition, []Issue) {
 	}
 	if c.MaxBytes != 0 {
 		d.MaxBytes = max(c.MaxBytes, 0)
+	}
+	if c.Validate != nil {
+		d.Validate = c.Validate
 	}
 	if c.Evict != 0 {
 		d.Evict = c.Evict

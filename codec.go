@@ -330,51 +330,43 @@ func (c *codec[T]) pass(v, tmp *table.Version, op *move) error {
 		return nil
 	}
 	if op.dst.kind == memRef {
-		op.dst.prune(x)
+		op.dst.prune(reflect.NewAt(op.dst.goType, op.dst.mem(tmp)).Elem(), x)
 	}
 	p := &c.sh.of.prep
 	return p.take(op.src, v, x, p.clock())
 }
 
-// prune takes out of the canonical value of a struct what counts as absent in
-// there.
-func (r *rules) prune(x any) {
-	if r.inner == nil {
+// prune takes out of the canonical value x of rv what counts as absent in there.
+func (r *rules) prune(rv reflect.Value, x any) {
+	rv, ok := indirect(rv)
+	if r.inner == nil || !ok || !rv.IsValid() {
 		return
 	}
 	switch x := x.(type) {
 	case map[string]any:
 		for i := range r.inner.props {
 			p := &r.inner.props[i]
-			if p.zeroAbsent && !p.ptr && isZero(x[p.name]) {
+			if rv.Kind() == reflect.Map { // where a zero is there
+				p.prune(rv.MapIndex(reflect.ValueOf(p.name).Convert(rv.Type().Key())), x[p.name])
+			} else if fv, ok := fieldByIndex(rv, p.index); ok && p.isAbsent(fv) {
 				delete(x, p.name)
+			} else if ok {
+				p.prune(fv, x[p.name])
 			}
-			p.prune(x[p.name])
 		}
 	case []any:
-		for _, e := range x {
+		for i, e := range x {
 			if r.inner.item != nil {
-				r.inner.item.prune(e)
+				r.inner.item.prune(rv.Index(i), e)
 			}
 		}
 	}
 }
 
-// isZero reports whether a canonical scalar is the zero value of its type.
-func isZero(x any) bool {
-	switch x := x.(type) {
-	case string:
-		return x == ""
-	case int64:
-		return x == 0
-	case float64:
-		return x == 0
-	case bool:
-		return !x
-	case time.Time:
-		return x.IsZero()
-	}
-	return false
+// isAbsent reports whether the memory of a property counts as absent: nil, or zero
+// where something must or will be there.
+func (p *property) isAbsent(fv reflect.Value) bool {
+	return p.zeroAbsent && (isNil(fv) || !p.ptr && fv.IsZero())
 }
 
 // key returns the key in a struct, nil if it is zero and so absent.

@@ -509,7 +509,7 @@ func (s *source) fits(t store.Type) any {
 	return s.value()
 }
 
-func (s *source) field(wild bool) store.Field {
+func (s *source) field(wild bool, deep int) store.Field {
 	f := store.Field{Type: store.Type(1 + s.n(10))}
 	if wild {
 		f.Type = store.Type(s.n(13))
@@ -547,6 +547,75 @@ func (s *source) field(wild bool) store.Field {
 	if has(7) {
 		f.Format = store.Format(s.n(5))
 	}
+	if deep > 0 && (f.Type == store.Object || wild && s.n(9) == 1) {
+		f.Properties, f.Extra = store.Schema{}, s.n(3) == 1
+		for range s.n(4) {
+			f.Properties[nestedNames[s.n(len(nestedNames))]] = s.inside(wild, deep)
+		}
+	}
+	if deep > 0 && (f.Type == store.Array || wild && s.n(9) == 1) && s.n(4) > 0 {
+		item := s.inside(wild, deep)
+		f.Items = &item
+	}
+	return f
+}
+
+// inside makes the rules of what is inside of a field.
+func (s *source) inside(wild bool, deep int) store.Field {
+	f := s.field(wild, deep-1)
+	if !wild {
+		f.Unique, f.Generated, f.Default = false, 0, nil
+	}
+	return f
+}
+
+// fitsField makes a value that the field may have, at least in form.
+func (s *source) fitsField(f *store.Field) any {
+	switch {
+	case f.Type == store.Object && f.Properties != nil:
+		m := map[string]any{}
+		for name, p := range sorted(f.Properties) {
+			if s.n(8) > 0 {
+				m[name] = s.fitsField(&p)
+			}
+		}
+		return m
+	case f.Type == store.Array && f.Items != nil:
+		list := make([]any, max(0, f.MinLength)+s.n(2))
+		for i := range list {
+			list[i] = s.fitsField(f.Items)
+		}
+		return list
+	}
+	return s.fits(f.Type)
+}
+
+// checkNested looks at what was stored with the eyes of the oracle, which knows only
+// some formats.
+func checkNested(t *testing.T, schema store.Schema, r store.Record) {
+	t.Helper()
+	var o nestedOracle
+	for name, f := range schema {
+		f = unformatted(f)
+		v := r.Get(name)
+		sameStored(t, v, o.field(&f, v, name, false), name)
+	}
+	require.Empty(t, o.broken)
+}
+
+func unformatted(f store.Field) store.Field {
+	f.Format = 0
+	if f.Items != nil {
+		item := unformatted(*f.Items)
+		f.Items = &item
+	}
+	if f.Properties != nil {
+		inner := store.Schema{}
+		for name, p := range f.Properties {
+			inner[name] = unformatted(p)
+		}
+		f.Properties = inner
+	}
 	return f
 }
 
@@ -568,7 +637,7 @@ func FuzzDefinition(f *testing.F) {
 				name = src.text()
 			}
 			names = append(names, name)
-			def.Schema[name] = src.field(wild)
+			def.Schema[name] = src.field(wild, 3)
 		}
 		for range src.n(8) {
 			var ix store.Index
@@ -600,7 +669,8 @@ func FuzzDefinition(f *testing.F) {
 				case 1:
 					in[name] = src.value()
 				default:
-					in[name] = src.fits(def.Schema[name].Type)
+					f := def.Schema[name]
+					in[name] = src.fitsField(&f)
 				}
 				if _, fn := in[name].(func() any); fn {
 					delete(in, name)
@@ -610,6 +680,7 @@ func FuzzDefinition(f *testing.F) {
 			if err == nil {
 				require.NotContains(t, kept, r.Key())
 				kept[r.Key()] = r.Map()
+				checkNested(t, def.Schema, r)
 				continue
 			}
 			var dup *store.UniqueError
@@ -624,6 +695,7 @@ func FuzzDefinition(f *testing.F) {
 				if err == nil {
 					require.Equal(t, store.Version(old["_version"].(int64)+1), r.Version())
 					kept[key] = r.Map()
+					checkNested(t, def.Schema, r)
 				}
 				require.Equal(t, kept[key], now.Map())
 				break

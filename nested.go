@@ -102,11 +102,14 @@ func (in *inner) note(r *rules) {
 // judged reports whether the value, or one inside of it, has a validator.
 func (r *rules) judged() bool { return r.validate != nil || r.inner != nil && r.inner.judged }
 
-// step is one step of a path: a property, or, without a name, an element.
+// pathStep is one step of a path: a property, or an element.
 type pathStep struct {
 	name  string
-	index int
+	index int // ofProperty for a property
 }
+
+// ofProperty is the index of what has a name, which may be empty: of an unknown one.
+const ofProperty = -1
 
 // insider completes and checks what is inside one value, which the caller owns.
 type insider struct {
@@ -115,7 +118,7 @@ type insider struct {
 	dry    bool    // of a definition's default: nothing is filled in
 	issues []Issue // the fields are paths from the value on
 	err    error   // of a default function: it ends the walk
-	filled bool    // something was added
+	grown  bool    // the value may be larger than it was when it was measured
 
 	// The path to the value that is looked at. A slice of near would move it all to
 	// the heap.
@@ -143,7 +146,7 @@ func (w *insider) at() string {
 		if i >= len(w.near) {
 			s = &w.far[i-len(w.near)]
 		}
-		if s.name != "" {
+		if s.index == ofProperty {
 			b = append(append(b, '.'), s.name...)
 		} else {
 			b = append(b, element(s.index)...)
@@ -182,7 +185,7 @@ func (r *rules) complete(v any, lim limits, now time.Time) error {
 		return w.err
 	case len(w.issues) > 0:
 		return &insideError{append(r.describe(nil, "", r.checkValue(v)), w.issues...)}
-	case w.filled: // it has become larger
+	case w.grown:
 		if _, err := lim.normalize(v); err != nil {
 			return err
 		}
@@ -215,7 +218,7 @@ func (w *insider) object(in *inner, m map[string]any) {
 		if ok {
 			known++
 		}
-		w.push(p.name, 0)
+		w.push(p.name, ofProperty)
 		if x != nil {
 			if y, changed := w.value(&p.rules, x); changed {
 				m[p.name] = y
@@ -239,7 +242,7 @@ func (w *insider) object(in *inner, m map[string]any) {
 	}
 	slices.Sort(unknown)
 	for _, name := range unknown {
-		w.push(name, 0)
+		w.push(name, ofProperty)
 		w.wrong(CodeUnknown, "is not a property of the schema")
 		w.pop()
 	}
@@ -288,6 +291,7 @@ func (w *insider) value(r *rules, x any) (y any, changed bool) {
 			return x, false
 		}
 		y, changed = c, true
+		w.grown = w.grown || r.typ == Date // which is larger than a number
 	}
 	if !r.plain {
 		w.report(r, r.checkValue(y))
@@ -350,7 +354,7 @@ func (w *insider) fill(r *rules) any {
 		w.absent(r)
 		return nil
 	}
-	w.filled = true
+	w.grown = true
 	c, _ = w.value(r, c)
 	return c
 }
@@ -393,6 +397,13 @@ func (r *rules) bind(t reflect.Type) rules {
 		}
 	default:
 		in.fixed = false
+		if t.Kind() != reflect.Map {
+			break
+		}
+		in.props = slices.Clone(in.props)
+		for i := range in.props {
+			in.props[i].rules = in.props[i].bind(t.Elem())
+		}
 	}
 	out.inner = &in
 	return out

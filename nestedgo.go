@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 
@@ -24,8 +25,8 @@ func (s *slot) completeMemory(v *table.Version, lim limits, now time.Time) error
 		return w.err
 	case len(w.issues) > 0:
 		return &insideError{append(s.describe(nil, "", s.check(v)), w.issues...)}
-	case w.filled:
-		if err := lim.measure(rv); err != nil { // it has become larger
+	case w.grown:
+		if err := lim.measure(rv); err != nil {
 			return err
 		}
 	}
@@ -65,6 +66,7 @@ func (w *insider) memory(r *rules, rv reflect.Value, outer bool) {
 		if err != nil {
 			return // it was measured before
 		}
+		r.prune(rv, c)
 		w.look(r, c)
 		if w.err == nil && len(w.issues) == 0 {
 			if err := assign(rv, c); err != nil {
@@ -78,7 +80,7 @@ func (w *insider) memory(r *rules, rv reflect.Value, outer bool) {
 func (w *insider) structure(in *inner, rv reflect.Value) {
 	for i := range in.props {
 		p := &in.props[i]
-		w.push(p.name, 0)
+		w.push(p.name, ofProperty)
 		fv, ok := fieldByIndex(rv, p.index)
 		switch {
 		case ok && !isNil(fv) && (!p.zeroAbsent || p.ptr || !fv.IsZero()):
@@ -133,10 +135,61 @@ func (r *rules) checkMemory(rv reflect.Value) broken {
 	return r.checkValue(c)
 }
 
-// untouched reports whether a field of a Go type of its own is as it was.
-func (s *slot) untouched(v, old *table.Version) bool {
-	a, b := reflect.NewAt(s.fieldType(), at(v, s.off)), reflect.NewAt(s.fieldType(), at(old, s.off))
-	return reflect.DeepEqual(a.Interface(), b.Interface())
+// untouched reports whether a field of a Go type of its own shows what it did. Fields
+// that no record shows, and a time's zone, do not count.
+func (s *slot) untouched(v, old *table.Version, lim limits) bool {
+	t := s.fieldType()
+	return lim.alike(reflect.NewAt(t, at(v, s.off)).Elem(), reflect.NewAt(t, at(old, s.off)).Elem())
+}
+
+// alike compares a user's value with one of the store's, of the same type: the walk
+// ends where that one does.
+func (l limits) alike(a, b reflect.Value) bool {
+	if isNil(b) || isNil(a) {
+		return isNil(a) && isNil(b)
+	}
+	switch b.Kind() {
+	case reflect.Pointer:
+		return l.alike(a.Elem(), b.Elem())
+	case reflect.Interface:
+		x, err := l.normalize(a.Interface())
+		return err == nil && identicalValues(x, b.Interface())
+	case reflect.Slice, reflect.Array:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for i := range b.Len() {
+			if !l.alike(a.Index(i), b.Index(i)) {
+				return false
+			}
+		}
+		return true
+	case reflect.Map:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for it := b.MapRange(); it.Next(); {
+			if x := a.MapIndex(it.Key()); !x.IsValid() || !l.alike(x, it.Value()) {
+				return false
+			}
+		}
+		return true
+	case reflect.Struct:
+		if b.Type() == timeType {
+			return timeIn(a).Equal(timeIn(b))
+		}
+		for _, f := range planOf(b.Type()).fields {
+			x, ok := fieldByIndex(a, f.index)
+			y, also := fieldByIndex(b, f.index)
+			if ok != also || ok && !l.alike(x, y) {
+				return false
+			}
+		}
+		return true
+	case reflect.Float32, reflect.Float64:
+		return math.Float64bits(a.Float()) == math.Float64bits(b.Float()) // 0 is not -0
+	}
+	return a.Equal(b)
 }
 
 // unfit says why values of a Go type cannot hold all that the rules allow, each

@@ -240,7 +240,7 @@ func (p *preparer) verdict(v *table.Version, wrong problems) error {
 	if len(wrong) > 0 || !p.sh.judged {
 		return wrong.err(p.sh.bucket)
 	}
-	return p.sh.validate(v)
+	return p.sh.validate(v, nil, true)
 }
 
 // accept is the end of preparing a new record: numbers that it brought for
@@ -249,11 +249,7 @@ func (p *preparer) accept(v *table.Version, wrong problems) error {
 	if err := p.verdict(v, wrong); err != nil {
 		return err
 	}
-	for _, i := range p.sh.autos {
-		if s := &p.sh.slots[i]; !s.absent(v) {
-			p.raise(s, v)
-		}
-	}
+	p.raiseAll(v)
 	return nil
 }
 
@@ -414,6 +410,15 @@ func (p *preparer) draw(s *slot) (int64, bool) {
 	}
 }
 
+// raiseAll keeps the counters above the numbers that a record brought.
+func (p *preparer) raiseAll(v *table.Version) {
+	for _, i := range p.sh.autos {
+		if s := &p.sh.slots[i]; !s.absent(v) {
+			p.raise(s, v)
+		}
+	}
+}
+
 // raise keeps the counter above a number that a caller chose.
 func (p *preparer) raise(s *slot, v *table.Version) {
 	n := s.num(v)
@@ -546,7 +551,7 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 			}
 			continue // it was valid, and its schema has not changed since
 		}
-		if s.kind == memRef && !s.absent(old) && s.untouched(v, old) {
+		if s.kind == memRef && !s.absent(old) && s.untouched(v, old, sh.lim) {
 			s.copyFrom(v, old) // likewise
 			continue
 		}

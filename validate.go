@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"runtime/debug"
+	"slices"
 
 	"github.com/noex-go/store/internal/table"
 )
@@ -20,16 +21,17 @@ type verdicts struct {
 }
 
 // validate runs the validators of a prepared record that breaks no other rule: those
-// of its fields and of what is inside of them, then, if all agree, the bucket's.
-func (sh *shape) validate(v *table.Version) error {
+// of its fields and of what is inside of them, then, if all agree and whole asks
+// for it, the bucket's. only has the fields to ask, by position; nil: all.
+func (sh *shape) validate(v *table.Version, only []bool, whole bool) error {
 	w := verdicts{rec: Record{v}}
 	for i := range sh.slots {
 		s := &sh.slots[i]
-		if s.rules.judged() && !s.absent(v) && w.err == nil {
-			w.value(&s.rules, s.get(v), s.name)
+		if s.rules.judged() && !s.absent(v) && w.err == nil && (only == nil || only[i]) {
+			w.value(&s.rules, s.peek(v), s.name)
 		}
 	}
-	if sh.judge != nil && w.err == nil && len(w.issues) == 0 {
+	if whole && sh.judge != nil && w.err == nil && len(w.issues) == 0 {
 		w.ask("", func() error { return sh.judge(w.rec) })
 	}
 	switch {
@@ -41,10 +43,11 @@ func (sh *shape) validate(v *table.Version) error {
 	return nil
 }
 
-// value runs the validators of a value and of those inside of it.
+// value runs the validators of a value, which may be the store's own, and of those
+// inside of it. Each gets a copy: what one does to it, the next does not see.
 func (w *verdicts) value(r *rules, x any, path string) {
 	if r.validate != nil {
-		w.ask(path, func() error { return r.validate(x, w.rec) })
+		w.ask(path, func() error { return r.validate(cloneValue(x), w.rec) })
 	}
 	if r.inner == nil || !r.inner.judged || w.err != nil {
 		return
@@ -66,31 +69,31 @@ func (w *verdicts) value(r *rules, x any, path string) {
 	}
 }
 
-// ask calls one validator.
+// ask calls one validator. What its error says is the user's code as well.
 func (w *verdicts) ask(path string, fn func() error) {
 	if w.err != nil {
 		return
 	}
-	err := func() (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				w.err = &PanicError{Value: r, Stack: debug.Stack()}
-			}
-		}()
-		return fn()
-	}()
-	var several *ValidationError
-	switch {
-	case err == nil:
-		return
-	case errors.As(err, &several):
-		for _, is := range several.Issues {
-			is.Field = join(path, is.Field)
-			w.issues = append(w.issues, is)
+	defer func() {
+		if r := recover(); r != nil {
+			w.err = &PanicError{Value: r, Stack: debug.Stack()}
 		}
-	default:
-		w.issues = append(w.issues, Issue{path, CodeValidate, err.Error()})
+	}()
+	err := fn()
+	if err == nil {
+		return
 	}
+	issues := []Issue{{path, CodeValidate, ""}}
+	var several *ValidationError
+	if errors.As(err, &several) && several != nil && len(several.Issues) > 0 {
+		issues = slices.Clone(several.Issues)
+		for i := range issues {
+			issues[i].Field = join(path, issues[i].Field)
+		}
+	} else {
+		issues[0].Message = err.Error()
+	}
+	w.issues = append(w.issues, issues...)
 	w.causes = append(w.causes, err)
 }
 

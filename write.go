@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"time"
 
@@ -232,9 +231,9 @@ func (b *bucket) updateTogether(ctx context.Context, fields Fields, filters []Fi
 		n, err := InTransaction(ctx, b.store, func(tx *Tx) (int, error) {
 			return b.updateMany(ctx, &tx.scope, fields, filters)
 		})
-		var conflict *ConflictError
+		_, conflict := err.(*ConflictError) // of this commit: what a validator returns is no reason to go on
 		switch {
-		case err == nil || !errors.As(err, &conflict):
+		case !conflict:
 			return n, err
 		case b.home.now.Load() != b:
 			return 0, errMoved
@@ -255,16 +254,20 @@ func (b *bucket) deleteMany(ctx context.Context, at *scope, filters []Filter) (i
 	})
 }
 
-// prefixIssues says which of several records an issue belongs to.
-func prefixIssues(all *[]Issue, i int, err error) error {
-	var ve *ValidationError
-	if !errors.As(err, &ve) {
+// note adds what is wrong with one of several records. Any other error is returned.
+func (e *ValidationError) note(i int, err error) error {
+	ve, ok := err.(*ValidationError)
+	if !ok {
 		return err
 	}
 	for _, is := range ve.Issues {
-		is.Field = fmt.Sprintf("[%d].%s", i, is.Field)
-		*all = append(*all, is)
+		if is.Field != "" { // else it is about the record
+			is.Field = "." + is.Field
+		}
+		is.Field = element(i) + is.Field
+		e.Issues = append(e.Issues, is)
 	}
+	e.causes = append(e.causes, ve.causes...)
 	return nil
 }
 
@@ -273,18 +276,18 @@ func prefixIssues(all *[]Issue, i int, err error) error {
 func (b *bucket) prepareMany(n int, prepare func(i int, now time.Time) (*table.Version, error)) ([]*table.Version, error) {
 	vs := make([]*table.Version, n)
 	now := b.store.clock()
-	var issues []Issue
+	wrong := &ValidationError{Bucket: b.name}
 	for i := range n {
 		v, err := prepare(i, now)
 		if err != nil {
-			if err := prefixIssues(&issues, i, err); err != nil {
+			if err := wrong.note(i, err); err != nil {
 				return nil, b.fail("insert", Key{}, err)
 			}
 		}
 		vs[i] = v
 	}
-	if len(issues) > 0 {
-		return nil, &ValidationError{Bucket: b.name, Issues: issues}
+	if len(wrong.Issues) > 0 {
+		return nil, wrong
 	}
 	return vs, nil
 }
@@ -294,7 +297,7 @@ func (b *bucket) upsert(ctx context.Context, at *scope, key any, fresh func() (*
 	for {
 		if key != nil && b.get(at, key) != nil {
 			v, err := b.update(ctx, at, "upsert", key, next)
-			if errors.Is(err, ErrNotFound) {
+			if e, ok := err.(*Error); ok && e.Err == ErrNotFound { // not one that a validator has met
 				continue // deleted meanwhile
 			}
 			return v, err
