@@ -21,40 +21,73 @@ import (
 // While it is running, commits are not matched against it. When it ends, the
 // commits since its snapshot are: so none is lost, and what an evaluation has
 // seen already does not wake it.
+//
+// Of a great many nodes, none that a commit concerns is in a cache, so that what
+// they cost is the cache lines that are touched from the match to the delivery.
+// What each evaluation needs is therefore one piece of memory, the place in the
+// index with it; what few nodes have, or few evaluations need, is in rare.
 type node struct {
 	r      *reactor
 	latest atomic.Pointer[outcome] // nil until the first evaluation has ended
 
-	// Under the reactor's lock, those that every evaluation needs first.
+	// Under the reactor's lock.
 	seq     uint64 // of the last evaluation's snapshot
 	since   uint64 // dirty, running: the first commit that made it so; 0: no commit did
 	dirty   bool
 	running bool
 	queued  bool
 	gone    bool
-	asks    int           // calls under way that need it
-	subs    []*subscriber // each knows its place in the list
+	asks    int32 // calls under way that need it
+	def     *queryDef // nil of a part
+	params  any
 	good    registration  // of the last evaluation that succeeded
+	subs    []*subscriber // each knows its place in the list
 	counts  nodeCounts
+	key     string
+	rare    *rareNode // nil: as if all of it were zero
+	own     watch     // one of those in good or in failed; n is nil if it is in neither
+}
 
-	def    *queryDef // nil of a part
-	params any
-	part   func(q *QueryCtx) (any, error) // of a part
-	key    string
+// rareNode is what few nodes have.
+type rareNode struct {
+	part     func(q *QueryCtx) (any, error) // of a part
+	first    *reads                         // of a part that is not registered yet
+	parents  map[*node]*outcome             // nodes that have read its value, and which one
+	failed   registration                   // of the last evaluation, if it failed
+	ended    chan struct{}                  // closed when the running evaluation ends; nil: nobody waits
+	expires  time.Time                      // nobody needs it: when it is dropped
+	lingers  time.Time                      // when that is looked at; zero: not at all
+	due      time.Time                      // when it is dirty by the passing of time
+	duePlace int                            // in the reactor's heap, from 1; 0: not in it
+}
 
-	parents  map[*node]*outcome // nodes that have read its value, and which one
-	failed   registration       // of the last evaluation, if it failed
-	ended    chan struct{}      // closed when the running evaluation ends; nil: nobody waits
-	expires  time.Time          // nobody needs it: when it is dropped
-	lingers  time.Time          // when that is looked at; zero: not at all
-	due      time.Time          // when it is dirty by the passing of time
-	duePlace int                // in the reactor's heap, from 1; 0: not in it
-	first    *reads             // of a part that is not registered yet
+// seldom makes room for what few nodes have.
+func (n *node) seldom() *rareNode {
+	if n.rare == nil {
+		n.rare = new(rareNode)
+	}
+	return n.rare
+}
+
+// parents are the nodes that have read its value, and which one; not to be
+// changed.
+func (n *node) parents() map[*node]*outcome {
+	if n.rare == nil {
+		return nil
+	}
+	return n.rare.parents
+}
+
+// registrations is good and failed.
+func (n *node) registrations(yield func(*registration) bool) {
+	if yield(&n.good) && n.rare != nil {
+		yield(&n.rare.failed)
+	}
 }
 
 func (n *node) evaluate(q *QueryCtx) (any, error) {
 	if n.def == nil {
-		return n.part(q)
+		return n.rare.part(q)
 	}
 	return n.def.source.evaluate(q, n.params)
 }
@@ -80,10 +113,36 @@ type outcome struct {
 
 // registration is what an evaluation has read, as the reactor watches it.
 type registration struct {
-	watches  []*watch
+	watches []*watch
+	rest    *restRead // nil: as if all of it were zero
+}
+
+// restRead is what else a function may read than buckets.
+type restRead struct {
 	children []childRead
-	names    []nameRead
-	due      time.Time
+	names    []nameRead // buckets and queries looked up by name
+	due      time.Time  // when Now will say something else; zero: never
+}
+
+func (s *registration) children() []childRead {
+	if s.rest == nil {
+		return nil
+	}
+	return s.rest.children
+}
+
+func (s *registration) names() []nameRead {
+	if s.rest == nil {
+		return nil
+	}
+	return s.rest.names
+}
+
+func (s *registration) due() time.Time {
+	if s.rest == nil {
+		return time.Time{}
+	}
+	return s.rest.due
 }
 
 // same reports whether an outcome is no news after another one.
@@ -105,7 +164,7 @@ func (n *node) holdsLocked(seq uint64) bool {
 	if n.latest.Load() == nil || n.gone || (n.dirty || n.running) && n.since <= seq {
 		return false
 	}
-	for _, c := range n.last().children {
+	for _, c := range n.last().children() {
 		if !c.n.holdsLocked(seq) {
 			return false
 		}
@@ -120,7 +179,7 @@ func (n *node) evaluatedByLocked(seq uint64) bool {
 	if n.seq > seq {
 		return false
 	}
-	for _, c := range n.last().children {
+	for _, c := range n.last().children() {
 		if !c.n.evaluatedByLocked(seq) {
 			return false
 		}
@@ -132,7 +191,7 @@ func (n *node) evaluatedByLocked(seq uint64) bool {
 // read before need not be there any more.
 func (n *node) last() *registration {
 	if o := n.latest.Load(); o != nil && o.err != nil {
-		return &n.failed
+		return &n.seldom().failed
 	}
 	return &n.good
 }
@@ -142,7 +201,7 @@ func (n *node) wantedLocked() bool {
 	if len(n.subs) > 0 {
 		return true
 	}
-	for p := range n.parents {
+	for p := range n.parents() {
 		if n.def == nil && (p.dirty || p.running) {
 			continue // which is about to read another part in its place
 		}
@@ -227,11 +286,13 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 	}
 	if o.err == nil {
 		r.installLocked(n, &n.good, &seen)
-		r.uninstallLocked(n, &n.failed)
+		if n.rare != nil {
+			r.uninstallLocked(n, &n.rare.failed)
+		}
 	} else {
-		r.installLocked(n, &n.failed, &seen)
+		r.installLocked(n, &n.seldom().failed, &seen)
 		n.counts.failures++
-		for _, c := range n.good.children { // from now on any change of a part counts: see dirtyLocked
+		for _, c := range n.good.children() { // from now on any change of a part counts: see dirtyLocked
 			c.n.dirty = c.n.dirty && c.n.def != nil
 		}
 	}
@@ -260,9 +321,9 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 
 // afterLocked ends an evaluation for those who wait for it.
 func (r *reactor) afterLocked(e *evaluation) {
-	if e.n.ended != nil {
-		close(e.n.ended)
-		e.n.ended = nil
+	if x := e.n.rare; x != nil && x.ended != nil {
+		close(x.ended)
+		x.ended = nil
 	}
 	delete(r.evals, e)
 	r.trimLocked()
@@ -275,7 +336,7 @@ func (r *reactor) afterLocked(e *evaluation) {
 // tellParentsLocked makes those dirty that have read another value.
 func (r *reactor) tellParentsLocked(n *node, o *outcome) {
 	latest := n.latest.Load()
-	for p, used := range n.parents {
+	for p, used := range n.parents() {
 		switch {
 		case p.running || used == latest || p.seq > n.seq:
 			// Its own evaluation compares when it ends, or has read a later value.
@@ -289,11 +350,11 @@ func (r *reactor) tellParentsLocked(n *node, o *outcome) {
 
 // uses notes that a node would read the same of a child as it did.
 func (n *node) uses(c *node, o *outcome) {
-	c.parents[n] = o
-	for _, reg := range [2]*registration{&n.good, &n.failed} {
-		for i := range reg.children {
-			if reg.children[i].n == c {
-				reg.children[i].o = o
+	c.rare.parents[n] = o
+	for reg := range n.registrations {
+		for i, child := range reg.children() {
+			if child.n == c {
+				reg.rest.children[i].o = o
 			}
 		}
 	}
@@ -312,12 +373,12 @@ func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok b
 			return 0, true
 		}
 	}
-	for _, m := range now.names {
+	for _, m := range now.names() {
 		if m.changed(r.st) {
 			return 0, true
 		}
 	}
-	for _, c := range now.children {
+	for _, c := range now.children() {
 		if c.n.gone || !c.n.running && !c.n.dirty && !c.n.same(c.o, c.n.latest.Load()) {
 			return 0, true
 		}
@@ -342,7 +403,7 @@ func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok b
 func (n *node) concernedBy(ev *commitEvent) bool {
 	for i := range ev.changes {
 		c := &ev.changes[i]
-		for _, reg := range [2]*registration{&n.good, &n.failed} {
+		for reg := range n.registrations {
 			for _, w := range reg.watches {
 				if w.b == c.b && w.concerns(c) {
 					return true
@@ -445,7 +506,7 @@ func (r *reactor) evaluatePart(q *QueryCtx, n *node) *outcome {
 	value, err := n.evaluate(sub)
 	o := &outcome{value: value, err: err, seq: q.pin.Seq}
 	seen := sub.take()
-	n.seq, n.first = o.seq, &seen
+	n.seq, n.rare.first = o.seq, &seen
 	n.latest.Store(o)
 	q.used(n, o)
 	return o

@@ -34,18 +34,28 @@ func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
 		}
 	}
 	for _, c := range seen.children {
-		if c.n.parents == nil {
-			c.n.parents = map[*node]*outcome{}
+		child := c.n.seldom()
+		if child.parents == nil {
+			child.parents = map[*node]*outcome{}
 		}
-		c.n.parents[n] = c.o
-		if c.n.first != nil {
-			r.installLocked(c.n, &c.n.good, c.n.first)
-			c.n.first = nil
+		child.parents[n] = c.o
+		if child.first != nil {
+			r.installLocked(c.n, &c.n.good, child.first)
+			child.first = nil
 		}
 	}
-	*at = registration{watches: was.watches, children: seen.children, names: seen.names, due: seen.due}
+	at.rest = nil
+	if seen.children != nil || seen.names != nil || !seen.due.IsZero() {
+		rest := seen.restRead
+		at.rest = &rest
+	}
 	if x.kept < len(was.watches) || x.fresh != nil {
 		at.watches = slices.Concat(was.watches[:x.kept], x.fresh)
+		if len(at.watches) == 1 { // in the watch's own memory
+			w := at.watches[0]
+			w.self[0] = w
+			at.watches = w.self[:]
+		}
 	}
 	r.forgetLocked(n, &was, x.kept)
 }
@@ -69,7 +79,11 @@ func (x *replacing) read(b *bucket, key Key, dep *dependency) {
 		ws = &watchers{spaces: map[string]*space{}}
 		x.r.watched[b] = ws
 	}
-	w := &watch{n: x.n, b: b, key: key, dep: dep}
+	w := &x.n.own
+	if w.n != nil {
+		w = new(watch)
+	}
+	w.n, w.b, w.key, w.dep = x.n, b, key, dep
 	ws.locate(w)
 	x.fresh = append(x.fresh, w)
 }
@@ -86,18 +100,17 @@ func (r *reactor) uninstallLocked(n *node, at *registration) {
 func (r *reactor) forgetLocked(n *node, was *registration, from int) {
 	for _, w := range was.watches[from:] {
 		ws := r.watched[w.b]
-		for i := range w.at {
-			ws.remove(&w.at[i])
-		}
-		if ws.count == 0 {
+		ws.remove(w)
+		if len(ws.spaces) == 0 {
 			delete(r.watched, w.b)
 		}
+		*w = watch{} // n.own may be used again
 	}
-	for _, c := range was.children {
+	for _, c := range was.children() {
 		if n.hasChild(c.n) {
 			continue
 		}
-		delete(c.n.parents, n)
+		delete(c.n.rare.parents, n)
 		if c.n.def == nil {
 			c.n.gone = true
 			r.uninstallLocked(c.n, &c.n.good)
@@ -109,12 +122,17 @@ func (r *reactor) forgetLocked(n *node, was *registration, from int) {
 
 func (n *node) hasChild(c *node) bool {
 	is := func(x childRead) bool { return x.n == c }
-	return slices.ContainsFunc(n.good.children, is) || slices.ContainsFunc(n.failed.children, is)
+	for reg := range n.registrations {
+		if slices.ContainsFunc(reg.children(), is) {
+			return true
+		}
+	}
+	return false
 }
 
 // needed reports whether a node must stay.
 func (n *node) needed() bool {
-	return n.gone || n.def == nil || n.asks > 0 || n.running || len(n.subs) > 0 || len(n.parents) > 0
+	return n.gone || n.def == nil || n.asks > 0 || n.running || len(n.subs) > 0 || len(n.parents()) > 0
 }
 
 // releaseLocked lets a node linger that nobody needs any more.
@@ -122,11 +140,12 @@ func (r *reactor) releaseLocked(n *node) {
 	if n.needed() {
 		return
 	}
-	if r.closing || n.latest.Load() == nil || len(r.lingering) >= lingerMost && n.lingers.IsZero() {
+	if r.closing || n.latest.Load() == nil || len(r.lingering) >= lingerMost && (n.rare == nil || n.rare.lingers.IsZero()) {
 		r.dropLocked(n)
 		return
 	}
-	if n.expires = time.Now().Add(linger); n.lingers.IsZero() {
+	x := n.seldom()
+	if x.expires = time.Now().Add(linger); x.lingers.IsZero() {
 		r.lingerLocked(n)
 	}
 }
@@ -137,12 +156,16 @@ func (r *reactor) dropLocked(n *node) {
 	if r.nodes[n.key] == n {
 		delete(r.nodes, n.key)
 	}
-	n.due = time.Time{}
-	if n.duePlace > 0 {
-		heap.Remove(&r.dues, n.duePlace-1)
+	if x := n.rare; x != nil {
+		x.due = time.Time{}
+		if x.duePlace > 0 {
+			heap.Remove(&r.dues, x.duePlace-1)
+		}
 	}
 	r.uninstallLocked(n, &n.good)
-	r.uninstallLocked(n, &n.failed)
+	if n.rare != nil {
+		r.uninstallLocked(n, &n.rare.failed)
+	}
 	r.inbox.active.Add(-1)
 }
 
@@ -172,7 +195,7 @@ func (r *reactor) renamed(name string) {
 
 func (r *reactor) renamedLocked(name string) {
 	for _, n := range r.nodes {
-		for _, m := range n.last().names {
+		for _, m := range n.last().names() {
 			if m.name == name {
 				r.dirtyLocked(n, 0)
 			}

@@ -157,10 +157,11 @@ func (r *reactor) current(ctx context.Context, n *node) (*outcome, error) {
 			return n.latest.Load(), nil
 		}
 		if n.running {
-			if n.ended == nil {
-				n.ended = make(chan struct{})
+			x := n.seldom()
+			if x.ended == nil {
+				x.ended = make(chan struct{})
 			}
-			ended := n.ended
+			ended := x.ended
 			r.mu.Unlock()
 			select {
 			case <-ended:

@@ -39,10 +39,8 @@ type QueryCtx struct {
 
 // reads is what an evaluation has read.
 type reads struct {
-	parts    []*partRead
-	names    []nameRead // buckets looked up by name
-	children []childRead
-	due      time.Time // when Now will say something else; zero: never
+	parts []*partRead
+	restRead
 }
 
 type partRead struct {
@@ -266,7 +264,7 @@ func valued[V any](at *scope, run func(at *scope) (V, error)) (V, error) {
 		return run(at)
 	}
 	q := at.qc
-	n := &node{r: q.st.live, part: func(sub *QueryCtx) (any, error) { return result(run(&sub.scope)) }}
+	n := &node{r: q.st.live, rare: &rareNode{part: func(sub *QueryCtx) (any, error) { return result(run(&sub.scope)) }}}
 	o := q.st.live.evaluatePart(q, n)
 	v, _ := o.value.(V)
 	return v, o.err

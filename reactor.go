@@ -205,7 +205,7 @@ func (r *reactor) hitLocked(w *watch) {
 	if n.running || n.dirty || n.seq >= r.event.seq {
 		return
 	}
-	if w.dep != nil && !w.dep.overlaps(r.change) {
+	if w.dep != nil && !w.sure && !w.dep.overlaps(r.change) {
 		n.counts.near++
 		return
 	}
@@ -216,7 +216,7 @@ func (r *reactor) hitLocked(w *watch) {
 // somebody asks.
 func (r *reactor) dirtyLocked(n *node, since uint64) {
 	if n.def == nil {
-		for p := range n.parents { // there is one
+		for p := range n.parents() { // there is one
 			if o := p.latest.Load(); o != nil && o.err != nil {
 				n = p // which failed: whatever it has read may mend it
 			}

@@ -198,8 +198,8 @@ func (r *reactor) wantLocked(n *node) {
 	if n.dirty {
 		r.dirtyLocked(n, n.since)
 	}
-	for _, reg := range [2]*registration{&n.good, &n.failed} {
-		for _, c := range reg.children {
+	for reg := range n.registrations {
+		for _, c := range reg.children() {
 			r.wantLocked(c.n)
 		}
 	}
@@ -406,7 +406,7 @@ func (r *reactor) undefine(def *queryDef) {
 			s.finish(ErrQueryNotDefined)
 			r.leaveLocked(s)
 		}
-		for p := range n.parents {
+		for p := range n.parents() {
 			r.dirtyLocked(p, 0)
 		}
 		if !n.gone {

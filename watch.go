@@ -10,13 +10,17 @@ import (
 )
 
 // watch is one thing that a node has read of a bucket, registered where a change
-// of it is found: see anchor.
+// of it is found: see anchor. The first fields are what matching needs, in one
+// piece of memory: the place at which the index finds the watch is a part of it.
 type watch struct {
-	n   *node
-	b   *bucket
-	key Key         // without dep: the record under it
-	dep *dependency // the answer to a query
-	at  []spot
+	at   spot // the first; the others are in more
+	n    *node
+	dep  *dependency // the answer to a query
+	b    *bucket
+	sure bool // every change that is found at its places concerns it
+	key  Key  // without dep: the record under it
+	more []spot
+	self [1]*watch // itself, for a list of no other
 }
 
 // concerns reports whether a change could have made what was read come out
@@ -53,10 +57,8 @@ type fixed struct {
 // spot is an anchor as it is registered: in the space of all that fix the same
 // fields.
 type spot struct {
-	space string // its name
-	point string
-	span  reactive.Interval
-	place *reactive.Place[*watch]
+	reactive.Place[*watch]
+	space *space
 }
 
 // maxAnchors bounds what several values of an In, and branches of an Or, multiply
@@ -253,15 +255,15 @@ func (a *place) encoded(k *orderKey) []byte {
 	return k.ref.appendKey(nil, a.v)
 }
 
-// spot returns where an anchor is registered.
-func (a *anchor) spot() spot {
+// place returns where an anchor is registered: the name of a space, and a point.
+func (a *anchor) place() (space, point string) {
 	if a.never {
-		return spot{space: neverSpace}
+		return neverSpace, ""
 	}
-	var name, point []byte
+	var name, at []byte
 	for i := range a.eq {
 		name = keyenc.AppendString(name, a.eq[i].ref.name)
-		point = appendValue(point, a.eq[i].want)
+		at = appendValue(at, a.eq[i].want)
 	}
 	switch {
 	case a.rows:
@@ -269,7 +271,7 @@ func (a *anchor) spot() spot {
 	case a.axis != nil:
 		name = keyenc.AppendString(append(name, 2), a.axis.name)
 	}
-	return spot{space: string(name), point: string(point), span: a.span}
+	return string(name), string(at)
 }
 
 // The names of two spaces that no anchor's fields make.
@@ -280,6 +282,7 @@ const (
 
 // space is all that is watched in a bucket by the same fields.
 type space struct {
+	name    string
 	eq      []fixed
 	axis    *fieldRef
 	rows    bool
@@ -291,46 +294,43 @@ type space struct {
 type watchers struct {
 	spaces map[string]*space
 	list   []*space // those to look into
-	idle   reactive.Regions[*watch]
-	count  int
 }
 
-// add registers a watch at a spot.
-func (ws *watchers) add(w *watch, s *spot, a *anchor) {
-	ws.count++
-	if s.space == neverSpace {
-		s.place = ws.idle.Add("", everywhere, w)
-		return
-	}
-	sp := ws.spaces[s.space]
+// space finds or makes the space of a name; that of keys has no anchors.
+func (ws *watchers) space(name string, a *anchor) *space {
+	sp := ws.spaces[name]
 	if sp == nil {
-		sp = &space{key: s.space == keySpace}
+		sp = &space{name: name, key: name == keySpace}
 		if a != nil {
 			sp.eq, sp.axis, sp.rows = a.eq, a.axis, a.rows
 		}
-		ws.spaces[s.space] = sp
-		ws.list = append(ws.list, sp)
+		ws.spaces[name] = sp
+		if name != neverSpace {
+			ws.list = append(ws.list, sp)
+		}
 	}
-	s.place = sp.regions.Add(s.point, s.span, w)
+	return sp
 }
 
-func (ws *watchers) remove(s *spot) {
-	ws.count--
-	if s.space == neverSpace {
-		ws.idle.Remove(s.place)
-		return
+// remove takes a watch out.
+func (ws *watchers) remove(w *watch) {
+	w.leave(ws, &w.at)
+	for i := range w.more {
+		w.leave(ws, &w.more[i])
 	}
-	sp := ws.spaces[s.space]
-	if sp.regions.Remove(s.place); sp.regions.Len() == 0 {
-		delete(ws.spaces, s.space)
+}
+
+func (w *watch) leave(ws *watchers, s *spot) {
+	sp := s.space
+	if sp.regions.Remove(&s.Place); sp.regions.Len() == 0 {
+		delete(ws.spaces, sp.name)
 		ws.list = slices.DeleteFunc(ws.list, func(x *space) bool { return x == sp })
 	}
 }
 
 // each calls fn for every watch.
 func (ws *watchers) each(fn func(w *watch)) {
-	ws.idle.All(fn)
-	for _, sp := range ws.list {
+	for _, sp := range ws.spaces {
 		sp.regions.All(fn)
 	}
 }
@@ -389,14 +389,41 @@ func (p *prober) locate(sp *space, c *change, old bool) {
 // locate finds the places where changes are looked for, and enters the watch.
 func (ws *watchers) locate(w *watch) {
 	if w.dep == nil {
-		w.at = []spot{{space: keySpace, point: string(appendValue(nil, w.key.Value())), span: everywhere}}
-		ws.add(w, &w.at[0], nil)
+		var buf [32]byte
+		ws.enter(w, &w.at, nil, keySpace, string(appendValue(buf[:0], w.key.Value())), everywhere)
 		return
 	}
 	anchors := w.dep.anchors()
-	w.at = make([]spot, len(anchors))
-	for i := range anchors {
-		w.at[i] = anchors[i].spot()
-		ws.add(w, &w.at[i], &anchors[i])
+	if len(anchors) > 1 {
+		w.more = make([]spot, len(anchors)-1)
 	}
+	w.sure = len(anchors) == 1 && w.dep.decided(&anchors[0])
+	for i := range anchors {
+		s := &w.at
+		if i > 0 {
+			s = &w.more[i-1]
+		}
+		space, point := anchors[i].place()
+		ws.enter(w, s, &anchors[i], space, point, anchors[i].span)
+	}
+}
+
+func (ws *watchers) enter(w *watch, s *spot, a *anchor, space, point string, span reactive.Interval) {
+	s.space = ws.space(space, a)
+	s.space.regions.Enter(&s.Place, point, span, w)
+}
+
+// decided reports whether each change at an anchor is one of what was read: all
+// that is asked for is that some fields have some values, and all of a record was
+// read. A change is then not tested once more.
+func (d *dependency) decided(a *anchor) bool {
+	if d.never || !d.values || d.fields != nil || d.after != nil || d.from != nil || d.until != nil || len(d.conds) != len(a.eq) {
+		return false
+	}
+	for i := range d.conds {
+		if c := &d.conds[i]; c.not || c.op != condEq || c.slot == nil || !hasAxis(c.slot) {
+			return false
+		}
+	}
+	return true
 }
