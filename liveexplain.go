@@ -82,7 +82,7 @@ func (r *reactor) explain(name, key string) LiveState {
 		return s
 	}
 	s.Live, s.Seq, s.Subscribers = true, Seq(n.seq), len(n.subs)
-	s.Evaluations, s.Unchanged, s.Failures = n.counts.evaluations, n.counts.unchanged, n.counts.failures
+	s.Evaluations, s.Unchanged, s.Failures = n.counts.evaluations, n.counts.unchanged, n.misses.failures
 	if s.Pending = !n.holdsLocked(^uint64(0)); s.Pending {
 		s.Behind = int(r.st.pins.Published() - min(n.seq, r.st.pins.Published()))
 	}
@@ -92,7 +92,7 @@ func (r *reactor) explain(name, key string) LiveState {
 
 // describeLocked adds what a node has read.
 func (r *reactor) describeLocked(n *node, s *LiveState, as string) {
-	s.Near += n.counts.near
+	s.Near += n.misses.near
 	for reg := range n.registrations {
 		for _, w := range reg.watches {
 			s.Reads = append(s.Reads, as+w.words())
@@ -119,8 +119,8 @@ func (w *watch) words() string {
 		return fmt.Sprintf("bucket %q: the record with key %s", w.b.name, w.key)
 	}
 	places := []string{w.at.words()}
-	for i := range w.more {
-		places = append(places, w.more[i].words())
+	for i := range w.others() {
+		places = append(places, w.others()[i].words())
 	}
 	text := fmt.Sprintf("bucket %q: ", w.b.name)
 	switch {

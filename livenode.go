@@ -26,26 +26,32 @@ import (
 // they cost is the cache lines that are touched from the match to the delivery.
 // What each evaluation needs is therefore one piece of memory, the place in the
 // index with it; what few nodes have, or few evaluations need, is in rare.
+//
+// A node has 384 bytes, which is a size of the allocator's, so that it begins with
+// a cache line. The comments on the right say what is on which.
 type node struct {
-	r      *reactor
-	latest atomic.Pointer[outcome] // nil until the first evaluation has ended
-
-	// Under the reactor's lock.
-	seq     uint64 // of the last evaluation's snapshot
-	since   uint64 // dirty, running: the first commit that made it so; 0: no commit did
+	// All but latest is under the reactor's lock, or does not change.
+	own     watch                   // 0, 1; one of those in good or in failed; n is nil if it is in neither
+	key     string                  // 2
+	params  any
+	r       *reactor
+	latest  atomic.Pointer[outcome] // 3; nil until the first evaluation has ended
+	seq     uint64                  // of the last evaluation's snapshot
+	since   uint64                  // dirty, running: the first commit that made it so; 0: no commit did
 	dirty   bool
 	running bool
 	queued  bool
 	gone    bool
-	asks    int32 // calls under way that need it
-	def     *queryDef // nil of a part
-	params  any
-	good    registration  // of the last evaluation that succeeded
-	subs    []*subscriber // each knows its place in the list
+	asks    int32                   // calls under way that need it
+	def     *queryDef               // nil of a part
+	rare    *rareNode               // nil: as if all of it were zero
 	counts  nodeCounts
-	key     string
-	rare    *rareNode // nil: as if all of it were zero
-	own     watch     // one of those in good or in failed; n is nil if it is in neither
+	good    registration            // 4; of the last evaluation that succeeded
+	told    int                     // how many of subs, the first ones, are told of outcomes
+	subs    []*subscriber           // each knows its place in the list
+	few     [1]*subscriber          // 5; where subs begins
+	misses  nodeMisses
+	_       [24]byte
 }
 
 // rareNode is what few nodes have.
@@ -93,9 +99,12 @@ func (n *node) evaluate(q *QueryCtx) (any, error) {
 }
 
 // nodeCounts is what Explain tells of a node.
-type nodeCounts struct {
-	evaluations, unchanged, failures int64
-	near                             int64 // changes that its index led to and that did not concern it
+type nodeCounts struct{ evaluations, unchanged int64 }
+
+// nodeMisses is the same, of what is rare.
+type nodeMisses struct {
+	failures int64
+	near     int64 // changes that its index led to and that did not concern it
 }
 
 // outcome is what an evaluation came to: immutable. The value is the last good
@@ -291,7 +300,7 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 		}
 	} else {
 		r.installLocked(n, &n.seldom().failed, &seen)
-		n.counts.failures++
+		n.misses.failures++
 		for _, c := range n.good.children() { // from now on any change of a part counts: see dirtyLocked
 			c.n.dirty = c.n.dirty && c.n.def != nil
 		}

@@ -12,6 +12,7 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 		return n
 	}
 	n := &node{r: r, def: def, key: key, params: params}
+	n.subs = n.few[:0]
 	r.nodes[key] = n
 	r.inbox.active.Add(1) // before its first snapshot is pinned: see recent.enter
 	if len(r.nodes) == 1 && r.idle == 0 && len(r.working) == 0 && !r.closing {
@@ -70,7 +71,7 @@ type replacing struct {
 }
 
 func (x *replacing) read(b *bucket, key Key, dep *dependency) {
-	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep) {
+	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep, &x.r.probe) {
 		x.kept++ // with its own dependency: the new one is garbage
 		return
 	}

@@ -17,7 +17,7 @@ const stallTime = 10 * time.Millisecond
 
 // commit wakes a worker for a commit that was taken in.
 func (r *reactor) commit() {
-	if r.inbox.waiting.Load() {
+	if r.inbox.waiting.Load() > 0 {
 		r.signal()
 	}
 }
@@ -41,7 +41,9 @@ func (r *reactor) work() {
 	}()
 	r.mu.Lock()
 	for {
-		r.catchUpLocked()
+		if len(r.queue) < warmMost || r.inbox.waiting.Load() >= matchMost {
+			r.catchUpLocked()
+		}
 		if n := r.nextLocked(); n != nil {
 			r.spareLocked()
 			r.workOn(n)
@@ -87,6 +89,10 @@ func (r *reactor) limit() int { return runtime.GOMAXPROCS(0) + 2*r.stuck }
 // nextLocked takes a node from the queue, unless enough are being evaluated.
 func (r *reactor) nextLocked() *node {
 	for len(r.queue) > 0 && len(r.working) < r.limit() {
+		if r.warm == 0 {
+			r.warmNodesLocked()
+		}
+		r.warm--
 		n := r.queue[0]
 		r.queue[0] = nil
 		r.queue = r.queue[1:]
@@ -189,35 +195,59 @@ func (r *reactor) evaluateHere(e *evaluation) {
 	r.evaluate(e)
 }
 
-// progressLocked wakes those who wait for something to end.
-func (r *reactor) progressLocked() {
-	if r.moved != nil {
-		close(r.moved)
-		r.moved = nil
-	}
+// settling is one who waits for the consequences of the commits up to seq. It
+// remembers one of them that is to come, so that it is not woken, and does not look
+// for one, each time that anything ends.
+type settling struct {
+	seq   uint64
+	node  *node         // in the queue
+	call  *subscriber   // whose callback is called
+	moved chan struct{} // closed when it may be over
 }
 
-// pendingLocked reports whether a consequence of the commits up to seq has not
-// been delivered: that of a node that waits, if it is one, of the last in the
-// queue.
-func (r *reactor) pendingLocked(seq uint64) (waits *node, pending bool) {
-	for _, n := range slices.Backward(r.queue) {
-		if n.waitsLocked(seq) {
-			return n, true
+// progressLocked wakes those who wait for something that has ended.
+func (r *reactor) progressLocked() {
+	r.settling = slices.DeleteFunc(r.settling, func(w *settling) bool {
+		over := !w.waitsLocked()
+		if over {
+			close(w.moved)
 		}
-	}
-	for e := range r.evals {
-		if e.since <= seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
-			return nil, true
-		}
-	}
-	for _, c := range r.calling {
-		if c.since <= seq {
-			return nil, true
-		}
-	}
-	return nil, false
+		return over
+	})
 }
+
+// waitsLocked reports whether what is remembered is still to come.
+func (w *settling) waitsLocked() bool {
+	return w.node != nil && w.node.waitsLocked(w.seq) || w.call != nil && w.call.waitsLocked(w.seq)
+}
+
+// pendingLocked reports whether a consequence has not been delivered, and
+// remembers it: that of a node that waits, if it is one, of the last in the queue.
+func (w *settling) pendingLocked(r *reactor) bool {
+	w.node, w.call = nil, nil
+	for _, n := range slices.Backward(r.queue) {
+		if n.waitsLocked(w.seq) {
+			w.node = n
+			return true
+		}
+	}
+	for e := range r.evals { // which is not remembered: it may be used again
+		if e.since <= w.seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
+			return true
+		}
+	}
+	for _, s := range slices.Backward(r.calling) {
+		if s.waitsLocked(w.seq) {
+			w.call = s
+			return true
+		}
+	}
+	return false
+}
+
+// waitsLocked reports whether a callback is called, or about to be, for a
+// consequence of the commits up to seq.
+func (s *subscriber) waitsLocked(seq uint64) bool { return s.turn > 0 && s.since <= seq }
 
 // waitsLocked reports whether a node in the queue is a consequence of the commits
 // up to seq.
@@ -232,27 +262,20 @@ func (r *reactor) settle(ctx context.Context, seq uint64) error {
 	defer r.mu.Unlock()
 	r.syncLocked(seq)
 	r.signal()
-	var last *node // what was found, so that the queue is not searched each time that anything moves
-	for {
-		if last == nil || !last.waitsLocked(seq) {
-			var pending bool
-			if last, pending = r.pendingLocked(seq); !pending {
-				return nil
-			}
-		}
-		if r.moved == nil {
-			r.moved = make(chan struct{})
-		}
-		moved := r.moved
+	for w := (settling{seq: seq}); w.pendingLocked(r); {
+		w.moved = make(chan struct{})
+		r.settling = append(r.settling, &w)
 		r.mu.Unlock()
 		select {
-		case <-moved:
+		case <-w.moved:
 			r.mu.Lock()
 		case <-ctx.Done():
 			r.mu.Lock()
+			r.settling = slices.DeleteFunc(r.settling, func(x *settling) bool { return x == &w })
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // close lets the workers complete what there is, and then end.

@@ -17,10 +17,19 @@ type watch struct {
 	n    *node
 	dep  *dependency // the answer to a query
 	b    *bucket
-	sure bool // every change that is found at its places concerns it
-	key  Key  // without dep: the record under it
-	more []spot
 	self [1]*watch // itself, for a list of no other
+	more *[]spot   // nil: there are none
+	sure bool      // every change that is found at its places concerns it
+	_    [7]byte
+	key  Key // without dep: the record under it
+}
+
+// others are its places but the first.
+func (w *watch) others() []spot {
+	if w.more == nil {
+		return nil
+	}
+	return *w.more
 }
 
 // concerns reports whether a change could have made what was read come out
@@ -32,9 +41,35 @@ func (w *watch) concerns(c *change) bool {
 	return w.dep.overlaps(c)
 }
 
-// covers reports whether a watch stands for another read as well.
-func (w *watch) covers(b *bucket, key Key, dep *dependency) bool {
-	return w.b == b && w.key == key && (w.dep == nil) == (dep == nil) && (dep == nil || w.dep.same(dep))
+// covers reports whether a watch stands for another read as well. Where it is sure,
+// its point says what it is about, which is at hand, unlike its dependency.
+func (w *watch) covers(b *bucket, key Key, dep *dependency, p *prober) bool {
+	switch {
+	case w.b != b || (w.dep == nil) != (dep == nil):
+		return false
+	case dep == nil:
+		return w.key == key
+	case w.sure:
+		p.point = p.point[:0]
+		return w.at.space.locates(dep, p) && w.at.Is(p.point)
+	}
+	return w.dep.same(dep)
+}
+
+// locates encodes the point of a dependency, if that is decided by the fields of
+// the space.
+func (sp *space) locates(dep *dependency, p *prober) bool {
+	if !dep.decided(len(sp.eq)) {
+		return false
+	}
+	for i := range sp.eq {
+		at := slices.IndexFunc(dep.conds, func(c cond) bool { return c.slot == sp.eq[i].ref.slot })
+		if at < 0 {
+			return false
+		}
+		p.point = appendValue(p.point, dep.conds[at].want)
+	}
+	return true
 }
 
 // anchor is where a change is looked for: the values of the fields that a read
@@ -315,8 +350,8 @@ func (ws *watchers) space(name string, a *anchor) *space {
 // remove takes a watch out.
 func (ws *watchers) remove(w *watch) {
 	w.leave(ws, &w.at)
-	for i := range w.more {
-		w.leave(ws, &w.more[i])
+	for i := range w.others() {
+		w.leave(ws, &w.others()[i])
 	}
 }
 
@@ -395,13 +430,14 @@ func (ws *watchers) locate(w *watch) {
 	}
 	anchors := w.dep.anchors()
 	if len(anchors) > 1 {
-		w.more = make([]spot, len(anchors)-1)
+		more := make([]spot, len(anchors)-1)
+		w.more = &more
 	}
-	w.sure = len(anchors) == 1 && w.dep.decided(&anchors[0])
+	w.sure = len(anchors) == 1 && w.dep.decided(len(anchors[0].eq))
 	for i := range anchors {
 		s := &w.at
 		if i > 0 {
-			s = &w.more[i-1]
+			s = &w.others()[i-1]
 		}
 		space, point := anchors[i].place()
 		ws.enter(w, s, &anchors[i], space, point, anchors[i].span)
@@ -413,11 +449,11 @@ func (ws *watchers) enter(w *watch, s *spot, a *anchor, space, point string, spa
 	s.space.regions.Enter(&s.Place, point, span, w)
 }
 
-// decided reports whether each change at an anchor is one of what was read: all
-// that is asked for is that some fields have some values, and all of a record was
-// read. A change is then not tested once more.
-func (d *dependency) decided(a *anchor) bool {
-	if d.never || !d.values || d.fields != nil || d.after != nil || d.from != nil || d.until != nil || len(d.conds) != len(a.eq) {
+// decided reports whether each change at an anchor that fixes so many fields is
+// one of what was read: all that is asked for is that these fields have some values,
+// and all of a record was read. A change is then not tested once more.
+func (d *dependency) decided(fields int) bool {
+	if d.never || !d.values || d.fields != nil || d.after != nil || d.from != nil || d.until != nil || len(d.conds) != fields {
 		return false
 	}
 	for i := range d.conds {

@@ -29,6 +29,9 @@ type Place[W any] struct {
 // Point is the point of the place's region.
 func (p *Place[W]) Point() string { return strings.Clone(p.point) }
 
+// Is reports whether the place's region has a point.
+func (p *Place[W]) Is(point []byte) bool { return p.point == string(point) }
+
 // Interval is the interval of the place's region, in one form for each set of values.
 func (p *Place[W]) Interval() Interval {
 	if p.in == nil {
