@@ -31,8 +31,8 @@ import (
 // a cache line. The comments on the right say what is on which.
 type node struct {
 	// All but latest is under the reactor's lock, or does not change.
-	own     watch                   // 0, 1; one of those in good or in failed; n is nil if it is in neither
-	key     string                  // 2
+	own     watch  // 0, 1; one of those in good or in failed; n is nil if it is in neither
+	key     string // 2
 	params  any
 	r       *reactor
 	latest  atomic.Pointer[outcome] // 3; nil until the first evaluation has ended
@@ -42,14 +42,14 @@ type node struct {
 	running bool
 	queued  bool
 	gone    bool
-	asks    int32                   // calls under way that need it
-	def     *queryDef               // nil of a part
-	rare    *rareNode               // nil: as if all of it were zero
+	asks    int32     // calls under way that need it
+	def     *queryDef // nil of a part
+	rare    *rareNode // nil: as if all of it were zero
 	counts  nodeCounts
-	good    registration            // 4; of the last evaluation that succeeded
-	told    int                     // how many of subs, the first ones, are told of outcomes
-	subs    []*subscriber           // each knows its place in the list
-	few     [1]*subscriber          // 5; where subs begins
+	good    registration   // 4; of the last evaluation that succeeded
+	told    int            // how many of subs, the first ones, are told of outcomes
+	subs    []*subscriber  // each knows its place in the list
+	few     [1]*subscriber // 5; where subs begins
 	misses  nodeMisses
 	_       [24]byte
 }
@@ -221,12 +221,11 @@ func (n *node) wantedLocked() bool {
 	return false
 }
 
-// evaluation is a call of a node's function under way.
+// evaluation is a call of a node's function under way. A worker uses one again and
+// again; what the function has come to see of it, it does not.
 type evaluation struct {
 	n     *node
 	q     *QueryCtx
-	own   QueryCtx // where q is, unless it reads another evaluation's state
-	hold  hold
 	from  uint64 // number of the first commit that was matched after it began
 	since uint64
 	dirty bool // the node was, when it began
@@ -235,16 +234,25 @@ type evaluation struct {
 
 	value any
 	err   error
-	ok    bool // the function has returned
+	ok    bool    // the function has returned
+	out   outcome // what it came to
+}
+
+// glimpse is what the function sees of an evaluation with a state of its own. It
+// may keep it: that it is over, it is told by done.
+type glimpse struct {
+	QueryCtx
+	hold hold
 }
 
 // evaluate evaluates a node at the newest state. The caller has claimed it. It
 // runs the user's function: on a worker's goroutine, or on a subscriber's.
 func (r *reactor) evaluate(e *evaluation) {
 	st := r.st
-	st.hold(&e.hold, st.pins.Acquire())
-	e.q = &e.own
-	e.q.begin(r.life, scope{hold: &e.hold}, nil, e.n.key, true)
+	g := new(glimpse)
+	st.hold(&g.hold, st.pins.Acquire())
+	e.q = &g.QueryCtx
+	e.q.begin(r.life, scope{hold: &g.hold}, nil, e.n.key, true)
 	e.q.isPart, e.q.from = e.n.def == nil, e.from
 	defer e.end() // also where the function ends the goroutine
 	e.value, e.err = e.n.evaluate(e.q)
@@ -256,7 +264,7 @@ func (e *evaluation) end() {
 	if !e.ok {
 		e.err = panicked(recover())
 	}
-	e.hold.close()
+	e.q.hold.close()
 	e.n.r.complete(e, e.q.take())
 }
 
@@ -267,9 +275,11 @@ func panicked(p any) error {
 	return &PanicError{Value: p, Stack: debug.Stack()}
 }
 
-// outcome makes what the evaluation came to, after what the node had before.
+// outcome makes what the evaluation came to, after what the node had before. It is
+// valid as long as the evaluation is.
 func (e *evaluation) outcome(prev *outcome) *outcome {
-	o := &outcome{value: e.value, err: e.err, seq: e.q.pin.Seq, since: e.since, tainted: e.q.tainted.Load()}
+	o := &e.out
+	*o = outcome{value: e.value, err: e.err, seq: e.q.pin.Seq, since: e.since, tainted: e.q.tainted.Load()}
 	if o.err != nil && e.n.def != nil {
 		o.err = queryError(e.n.def.name, o.err)
 	}
@@ -281,17 +291,23 @@ func (e *evaluation) outcome(prev *outcome) *outcome {
 	return o
 }
 
-// complete registers what an evaluation has read, and makes its outcome known.
+// complete registers what an evaluation has read, and makes its outcome known, or
+// returns the one before if it is no news.
 func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 	n, prev := e.n, e.n.latest.Load() // which only a claimed evaluation changes
 	o := e.outcome(prev)
 	same := prev != nil && n.same(prev, o)
+	if !same || o.err != nil {
+		kept := *o
+		o = &kept
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.afterLocked(e)
 	if n.gone { // its query is defined no more
 		r.unaskLocked(seen.children)
-		return o
+		kept := *o
+		return &kept
 	}
 	if o.err == nil {
 		r.installLocked(n, &n.good, &seen)
@@ -320,10 +336,13 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 		r.dirtyLocked(n, since)
 	}
 	r.wantLocked(n) // what it reads may have become dirty while nobody wanted it
-	r.tellParentsLocked(n, o)
+	r.tellParentsLocked(n, o.since)
 	r.releaseLocked(n)
 	if !same {
 		r.notifyLocked(n)
+	}
+	if o == &e.out {
+		return prev
 	}
 	return o
 }
@@ -343,7 +362,7 @@ func (r *reactor) afterLocked(e *evaluation) {
 }
 
 // tellParentsLocked makes those dirty that have read another value.
-func (r *reactor) tellParentsLocked(n *node, o *outcome) {
+func (r *reactor) tellParentsLocked(n *node, since uint64) {
 	latest := n.latest.Load()
 	for p, used := range n.parents() {
 		switch {
@@ -352,7 +371,7 @@ func (r *reactor) tellParentsLocked(n *node, o *outcome) {
 		case n.same(used, latest):
 			p.uses(n, latest)
 		default:
-			r.dirtyLocked(p, o.since)
+			r.dirtyLocked(p, since)
 		}
 	}
 }

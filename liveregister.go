@@ -173,6 +173,7 @@ func (r *reactor) dropLocked(n *node) {
 // rebind makes the nodes dirty that have read a bucket which is gone, or
 // looked one up by a name that now means another.
 func (r *reactor) rebind(name string, gone *bucket) {
+	r.st.runs.part()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ws := r.watched[gone]; gone != nil && ws != nil {
@@ -185,6 +186,7 @@ func (r *reactor) rebind(name string, gone *bucket) {
 // renamed makes the nodes dirty that have looked up a name, of a query or of a
 // bucket, that means another one now.
 func (r *reactor) renamed(name string) {
+	r.st.runs.part()
 	if r.inbox.active.Load() == 0 {
 		return
 	}

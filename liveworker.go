@@ -32,7 +32,7 @@ func (r *reactor) signal() {
 
 // work is a worker: it matches commits, evaluates nodes, and waits for more.
 func (r *reactor) work() {
-	clean := false
+	clean, e := false, new(evaluation)
 	defer func() {
 		if !clean { // a query function has ended the goroutine, with mu held again
 			r.workLocked()
@@ -46,7 +46,7 @@ func (r *reactor) work() {
 		}
 		if n := r.nextLocked(); n != nil {
 			r.spareLocked()
-			r.workOn(n)
+			r.workOn(e, n)
 			continue
 		}
 		if r.endLocked() || r.idle >= idleMost {
@@ -64,8 +64,8 @@ func (r *reactor) work() {
 }
 
 // workOn evaluates a node, with the lock released meanwhile.
-func (r *reactor) workOn(n *node) {
-	e := &evaluation{n: n}
+func (r *reactor) workOn(e *evaluation, n *node) {
+	e.n = n
 	r.beginLocked(e)
 	e.round = r.round
 	r.working.add(e)
@@ -77,6 +77,7 @@ func (r *reactor) workOn(n *node) {
 		if e.stuck {
 			r.stuck--
 		}
+		*e = evaluation{}
 	}()
 	r.evaluate(e)
 }
