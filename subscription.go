@@ -423,9 +423,10 @@ var errNoCallback = errors.New("there is no callback")
 
 // undefine ends every subscription to a definition, and forgets its nodes.
 func (r *reactor) undefine(def *queryDef) {
+	def.gone.Store(true)
+	r.st.runs.part()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	def.gone.Store(true)
 	for _, n := range r.nodes {
 		if n.def != def {
 			continue
