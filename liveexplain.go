@@ -82,7 +82,7 @@ func (r *reactor) explain(name, key string) LiveState {
 		return s
 	}
 	s.Live, s.Seq, s.Subscribers = true, Seq(n.seq), len(n.subs)
-	s.Evaluations, s.Unchanged, s.Failures = n.counts.evaluations, n.counts.unchanged, n.counts.failures
+	s.Evaluations, s.Unchanged, s.Failures = n.counts.evaluations, n.counts.unchanged, n.misses.failures
 	if s.Pending = !n.holdsLocked(^uint64(0)); s.Pending {
 		s.Behind = int(r.st.pins.Published() - min(n.seq, r.st.pins.Published()))
 	}
@@ -92,37 +92,35 @@ func (r *reactor) explain(name, key string) LiveState {
 
 // describeLocked adds what a node has read.
 func (r *reactor) describeLocked(n *node, s *LiveState, as string) {
-	s.Near += n.counts.near
-	for _, reg := range [2]*registration{&n.good, &n.failed} {
+	s.Near += n.misses.near
+	for reg := range n.registrations {
 		for _, w := range reg.watches {
-			s.Reads = append(s.Reads, as+r.wordsLocked(w))
+			s.Reads = append(s.Reads, as+w.words())
 		}
-		for _, m := range reg.names {
+		for _, m := range reg.names() {
 			s.Reads = append(s.Reads, fmt.Sprintf("the bucket called %q", m.name))
 		}
-		for _, c := range reg.children {
+		for _, c := range reg.children() {
 			if c.n.def == nil {
 				r.describeLocked(c.n, s, "a value of ")
 			} else {
 				s.Reads = append(s.Reads, fmt.Sprintf("the result of query %q", c.n.def.name))
 			}
 		}
-		if !reg.due.IsZero() {
-			s.Reads = append(s.Reads, "the time, until "+reg.due.Format("2006-01-02T15:04:05.000Z07:00"))
+		if due := reg.due(); !due.IsZero() {
+			s.Reads = append(s.Reads, "the time, until "+due.Format("2006-01-02T15:04:05.000Z07:00"))
 		}
 	}
 }
 
-// wordsLocked says what a watch is about.
-func (r *reactor) wordsLocked(w *watch) string {
+// words says what a watch is about.
+func (w *watch) words() string {
 	if w.dep == nil {
 		return fmt.Sprintf("bucket %q: the record with key %s", w.b.name, w.key)
 	}
-	var places []string
-	for i := range w.at {
-		if sp := r.watched[w.b].spaces[w.at[i].space]; sp != nil {
-			places = append(places, sp.words(&w.at[i]))
-		}
+	places := []string{w.at.words()}
+	for i := range w.others() {
+		places = append(places, w.others()[i].words())
 	}
 	text := fmt.Sprintf("bucket %q: ", w.b.name)
 	switch {
@@ -148,10 +146,10 @@ func (r *reactor) wordsLocked(w *watch) string {
 	return text
 }
 
-// words says where in a space a spot is.
-func (sp *space) words(s *spot) string {
+// words says where in its space a spot is.
+func (s *spot) words() string {
 	var parts []string
-	b := []byte(s.point)
+	sp, span, b := s.space, s.Interval(), []byte(s.Point())
 	for i := range sp.eq {
 		_, rest, err := nextValue(b, 0)
 		if err != nil {
@@ -161,10 +159,10 @@ func (sp *space) words(s *spot) string {
 		b = rest
 	}
 	switch {
-	case sp.rows && s.span != everywhere:
+	case sp.rows && span != everywhere:
 		parts = append(parts, "a part of the order of insertion")
-	case sp.axis != nil && s.span != everywhere:
-		parts = append(parts, sp.axis.name+intervalText(s.span))
+	case sp.axis != nil && span != everywhere:
+		parts = append(parts, sp.axis.name+intervalText(span))
 	}
 	return strings.Join(parts, " and ")
 }

@@ -21,48 +21,90 @@ import (
 // While it is running, commits are not matched against it. When it ends, the
 // commits since its snapshot are: so none is lost, and what an evaluation has
 // seen already does not wake it.
+//
+// Of a great many nodes, none that a commit concerns is in a cache, so that what
+// they cost is the cache lines that are touched from the match to the delivery.
+// What each evaluation needs is therefore one piece of memory, the place in the
+// index with it; what few nodes have, or few evaluations need, is in rare.
+//
+// A node has 384 bytes, which is a size of the allocator's, so that it begins with
+// a cache line. The comments on the right say what is on which.
 type node struct {
-	r      *reactor
-	latest atomic.Pointer[outcome] // nil until the first evaluation has ended
-
-	// Under the reactor's lock, those that every evaluation needs first.
-	seq     uint64 // of the last evaluation's snapshot
-	since   uint64 // dirty, running: the first commit that made it so; 0: no commit did
+	// All but latest is under the reactor's lock, or does not change.
+	own     watch  // 0, 1; one of those in good or in failed; n is nil if it is in neither
+	key     string // 2
+	params  any
+	r       *reactor
+	latest  atomic.Pointer[outcome] // 3; nil until the first evaluation has ended
+	seq     uint64                  // of the last evaluation's snapshot
+	since   uint64                  // dirty, running: the first commit that made it so; 0: no commit did
 	dirty   bool
 	running bool
 	queued  bool
 	gone    bool
-	asks    int           // calls under way that need it
-	subs    []*subscriber // each knows its place in the list
-	good    registration  // of the last evaluation that succeeded
+	asks    int32     // calls under way that need it
+	def     *queryDef // nil of a part
+	rare    *rareNode // nil: as if all of it were zero
 	counts  nodeCounts
+	good    registration   // 4; of the last evaluation that succeeded
+	told    int            // how many of subs, the first ones, are told of outcomes
+	subs    []*subscriber  // each knows its place in the list
+	few     [1]*subscriber // 5; where subs begins
+	misses  nodeMisses
+	_       [24]byte
+}
 
-	def    *queryDef // nil of a part
-	params any
-	part   func(q *QueryCtx) (any, error) // of a part
-	key    string
+// rareNode is what few nodes have.
+type rareNode struct {
+	part     func(q *QueryCtx) (any, error) // of a part
+	first    *reads                         // of a part that is not registered yet
+	parents  map[*node]*outcome             // nodes that have read its value, and which one
+	failed   registration                   // of the last evaluation, if it failed
+	ended    chan struct{}                  // closed when the running evaluation ends; nil: nobody waits
+	expires  time.Time                      // nobody needs it: when it is dropped
+	lingers  time.Time                      // when that is looked at; zero: not at all
+	due      time.Time                      // when it is dirty by the passing of time
+	duePlace int                            // in the reactor's heap, from 1; 0: not in it
+}
 
-	parents  map[*node]*outcome // nodes that have read its value, and which one
-	failed   registration       // of the last evaluation, if it failed
-	ended    chan struct{}      // closed when the running evaluation ends; nil: nobody waits
-	expires  time.Time          // nobody needs it: when it is dropped
-	lingers  time.Time          // when that is looked at; zero: not at all
-	due      time.Time          // when it is dirty by the passing of time
-	duePlace int                // in the reactor's heap, from 1; 0: not in it
-	first    *reads             // of a part that is not registered yet
+// seldom makes room for what few nodes have.
+func (n *node) seldom() *rareNode {
+	if n.rare == nil {
+		n.rare = new(rareNode)
+	}
+	return n.rare
+}
+
+// parents are the nodes that have read its value, and which one; not to be
+// changed.
+func (n *node) parents() map[*node]*outcome {
+	if n.rare == nil {
+		return nil
+	}
+	return n.rare.parents
+}
+
+// registrations is good and failed.
+func (n *node) registrations(yield func(*registration) bool) {
+	if yield(&n.good) && n.rare != nil {
+		yield(&n.rare.failed)
+	}
 }
 
 func (n *node) evaluate(q *QueryCtx) (any, error) {
 	if n.def == nil {
-		return n.part(q)
+		return n.rare.part(q)
 	}
 	return n.def.source.evaluate(q, n.params)
 }
 
 // nodeCounts is what Explain tells of a node.
-type nodeCounts struct {
-	evaluations, unchanged, failures int64
-	near                             int64 // changes that its index led to and that did not concern it
+type nodeCounts struct{ evaluations, unchanged int64 }
+
+// nodeMisses is the same, of what is rare.
+type nodeMisses struct {
+	failures int64
+	near     int64 // changes that its index led to and that did not concern it
 }
 
 // outcome is what an evaluation came to: immutable. The value is the last good
@@ -80,11 +122,63 @@ type outcome struct {
 
 // registration is what an evaluation has read, as the reactor watches it.
 type registration struct {
-	buckets  []*bucket // each, also where the answer was an error
-	watches  []*watch
+	watches []*watch
+	rest    *restRead // nil: as if all of it were zero
+}
+
+// restRead is what else a function may read than buckets.
+type restRead struct {
 	children []childRead
-	names    []nameRead
-	due      time.Time
+	names    []nameRead // buckets and queries looked up by name
+	due      time.Time  // when Now will say something else; zero: never
+	// buckets are those that nothing watches, since the answer was an error.
+	buckets []*bucket
+}
+
+// buckets is each bucket that was read, some of them several times.
+func (s *registration) buckets(yield func(*bucket) bool) {
+	for _, w := range s.watches {
+		if !yield(w.b) {
+			return
+		}
+	}
+	if s.rest != nil {
+		for _, b := range s.rest.buckets {
+			if !yield(b) {
+				return
+			}
+		}
+	}
+}
+
+func (s *registration) reads(b *bucket) bool {
+	for x := range s.buckets {
+		if x == b {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *registration) children() []childRead {
+	if s.rest == nil {
+		return nil
+	}
+	return s.rest.children
+}
+
+func (s *registration) names() []nameRead {
+	if s.rest == nil {
+		return nil
+	}
+	return s.rest.names
+}
+
+func (s *registration) due() time.Time {
+	if s.rest == nil {
+		return time.Time{}
+	}
+	return s.rest.due
 }
 
 // same reports whether an outcome is no news after another one.
@@ -106,7 +200,7 @@ func (n *node) holdsLocked(seq uint64) bool {
 	if n.latest.Load() == nil || n.gone || (n.dirty || n.running) && n.since <= seq {
 		return false
 	}
-	for _, c := range n.last().children {
+	for _, c := range n.last().children() {
 		if !c.n.holdsLocked(seq) {
 			return false
 		}
@@ -121,7 +215,7 @@ func (n *node) evaluatedByLocked(seq uint64) bool {
 	if n.seq > seq {
 		return false
 	}
-	for _, c := range n.last().children {
+	for _, c := range n.last().children() {
 		if !c.n.evaluatedByLocked(seq) {
 			return false
 		}
@@ -133,7 +227,7 @@ func (n *node) evaluatedByLocked(seq uint64) bool {
 // read before need not be there any more.
 func (n *node) last() *registration {
 	if o := n.latest.Load(); o != nil && o.err != nil {
-		return &n.failed
+		return &n.seldom().failed
 	}
 	return &n.good
 }
@@ -143,7 +237,7 @@ func (n *node) wantedLocked() bool {
 	if len(n.subs) > 0 {
 		return true
 	}
-	for p := range n.parents {
+	for p := range n.parents() {
 		if n.def == nil && (p.dirty || p.running) {
 			continue // which is about to read another part in its place
 		}
@@ -154,12 +248,11 @@ func (n *node) wantedLocked() bool {
 	return false
 }
 
-// evaluation is a call of a node's function under way.
+// evaluation is a call of a node's function under way. A worker uses one again and
+// again; what the function has come to see of it, it does not.
 type evaluation struct {
 	n     *node
 	q     *QueryCtx
-	own   QueryCtx // where q is, unless it reads another evaluation's state
-	hold  hold
 	from  uint64 // number of the first commit that was matched after it began
 	since uint64
 	dirty bool // the node was, when it began
@@ -168,16 +261,25 @@ type evaluation struct {
 
 	value any
 	err   error
-	ok    bool // the function has returned
+	ok    bool    // the function has returned
+	out   outcome // what it came to
+}
+
+// glimpse is what the function sees of an evaluation with a state of its own. It
+// may keep it: that it is over, it is told by done.
+type glimpse struct {
+	QueryCtx
+	hold hold
 }
 
 // evaluate evaluates a node at the newest state. The caller has claimed it. It
 // runs the user's function: on a worker's goroutine, or on a subscriber's.
 func (r *reactor) evaluate(e *evaluation) {
 	st := r.st
-	st.hold(&e.hold, st.pins.Acquire())
-	e.q = &e.own
-	e.q.begin(r.life, scope{hold: &e.hold}, nil, e.n.key, true)
+	g := new(glimpse)
+	st.hold(&g.hold, st.pins.Acquire())
+	e.q = &g.QueryCtx
+	e.q.begin(r.life, scope{hold: &g.hold}, nil, e.n.key, true)
 	e.q.isPart, e.q.from = e.n.def == nil, e.from
 	defer e.end() // also where the function ends the goroutine
 	e.value, e.err = e.n.evaluate(e.q)
@@ -189,7 +291,7 @@ func (e *evaluation) end() {
 	if !e.ok {
 		e.err = panicked(recover())
 	}
-	e.hold.close()
+	e.q.hold.close()
 	e.n.r.complete(e, e.q.take())
 }
 
@@ -200,9 +302,11 @@ func panicked(p any) error {
 	return &PanicError{Value: p, Stack: debug.Stack()}
 }
 
-// outcome makes what the evaluation came to, after what the node had before.
+// outcome makes what the evaluation came to, after what the node had before. It is
+// valid as long as the evaluation is.
 func (e *evaluation) outcome(prev *outcome) *outcome {
-	o := &outcome{value: e.value, err: e.err, seq: e.q.pin.Seq, since: e.since, tainted: e.q.tainted.Load()}
+	o := &e.out
+	*o = outcome{value: e.value, err: e.err, seq: e.q.pin.Seq, since: e.since, tainted: e.q.tainted.Load()}
 	if o.err != nil && e.n.def != nil {
 		o.err = queryError(e.n.def.name, o.err)
 	}
@@ -214,25 +318,33 @@ func (e *evaluation) outcome(prev *outcome) *outcome {
 	return o
 }
 
-// complete registers what an evaluation has read, and makes its outcome known.
+// complete registers what an evaluation has read, and makes its outcome known, or
+// returns the one before if it is no news.
 func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 	n, prev := e.n, e.n.latest.Load() // which only a claimed evaluation changes
 	o := e.outcome(prev)
 	same := prev != nil && n.same(prev, o)
+	if !same || o.err != nil {
+		kept := *o
+		o = &kept
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.afterLocked(e)
 	if n.gone { // its query is defined no more
 		r.unaskLocked(seen.children)
-		return o
+		kept := *o
+		return &kept
 	}
 	if o.err == nil {
 		r.installLocked(n, &n.good, &seen)
-		r.uninstallLocked(n, &n.failed)
+		if n.rare != nil {
+			r.uninstallLocked(n, &n.rare.failed)
+		}
 	} else {
-		r.installLocked(n, &n.failed, &seen)
-		n.counts.failures++
-		for _, c := range n.good.children { // from now on any change of a part counts: see dirtyLocked
+		r.installLocked(n, &n.seldom().failed, &seen)
+		n.misses.failures++
+		for _, c := range n.good.children() { // from now on any change of a part counts: see dirtyLocked
 			c.n.dirty = c.n.dirty && c.n.def != nil
 		}
 	}
@@ -251,19 +363,22 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 		r.dirtyLocked(n, since)
 	}
 	r.wantLocked(n) // what it reads may have become dirty while nobody wanted it
-	r.tellParentsLocked(n, o)
+	r.tellParentsLocked(n, o.since)
 	r.releaseLocked(n)
 	if !same {
 		r.notifyLocked(n)
+	}
+	if o == &e.out {
+		return prev
 	}
 	return o
 }
 
 // afterLocked ends an evaluation for those who wait for it.
 func (r *reactor) afterLocked(e *evaluation) {
-	if e.n.ended != nil {
-		close(e.n.ended)
-		e.n.ended = nil
+	if x := e.n.rare; x != nil && x.ended != nil {
+		close(x.ended)
+		x.ended = nil
 	}
 	delete(r.evals, e)
 	r.trimLocked()
@@ -274,27 +389,27 @@ func (r *reactor) afterLocked(e *evaluation) {
 }
 
 // tellParentsLocked makes those dirty that have read another value.
-func (r *reactor) tellParentsLocked(n *node, o *outcome) {
+func (r *reactor) tellParentsLocked(n *node, since uint64) {
 	latest := n.latest.Load()
-	for p, used := range n.parents {
+	for p, used := range n.parents() {
 		switch {
 		case p.running || used == latest || p.seq > n.seq:
 			// Its own evaluation compares when it ends, or has read a later value.
 		case n.same(used, latest):
 			p.uses(n, latest)
 		default:
-			r.dirtyLocked(p, o.since)
+			r.dirtyLocked(p, since)
 		}
 	}
 }
 
 // uses notes that a node would read the same of a child as it did.
 func (n *node) uses(c *node, o *outcome) {
-	c.parents[n] = o
-	for _, reg := range [2]*registration{&n.good, &n.failed} {
-		for i := range reg.children {
-			if reg.children[i].n == c {
-				reg.children[i].o = o
+	c.rare.parents[n] = o
+	for reg := range n.registrations {
+		for i, child := range reg.children() {
+			if child.n == c {
+				reg.rest.children[i].o = o
 			}
 		}
 	}
@@ -308,17 +423,17 @@ func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok b
 		return seq + 1, true
 	}
 	now := n.last()
-	for _, b := range now.buckets {
+	for b := range now.buckets {
 		if b.dropped.Load() || !b.current() {
 			return 0, true
 		}
 	}
-	for _, m := range now.names {
+	for _, m := range now.names() {
 		if m.changed(r.st) {
 			return 0, true
 		}
 	}
-	for _, c := range now.children {
+	for _, c := range now.children() {
 		if c.n.gone || !c.n.running && !c.n.dirty && !c.n.same(c.o, c.n.latest.Load()) {
 			return 0, true
 		}
@@ -343,7 +458,7 @@ func (r *reactor) overtakenLocked(from, seq uint64, n *node) (since uint64, ok b
 func (n *node) concernedBy(ev *commitEvent) bool {
 	for i := range ev.changes {
 		c := &ev.changes[i]
-		for _, reg := range [2]*registration{&n.good, &n.failed} {
+		for reg := range n.registrations {
 			for _, w := range reg.watches {
 				if w.b == c.b && w.concerns(c) {
 					return true
@@ -446,7 +561,7 @@ func (r *reactor) evaluatePart(q *QueryCtx, n *node) *outcome {
 	value, err := n.evaluate(sub)
 	o := &outcome{value: value, err: err, seq: q.pin.Seq}
 	seen := sub.take()
-	n.seq, n.first = o.seq, &seen
+	n.seq, n.rare.first = o.seq, &seen
 	n.latest.Store(o)
 	q.used(n, o)
 	return o

@@ -12,6 +12,7 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 		return n
 	}
 	n := &node{r: r, def: def, key: key, params: params}
+	n.subs = n.few[:0]
 	r.nodes[key] = n
 	r.inbox.active.Add(1) // before its first snapshot is pinned: see recent.enter
 	if len(r.nodes) == 1 && r.idle == 0 && len(r.working) == 0 && !r.closing {
@@ -25,10 +26,10 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
 	was := *at
 	x := replacing{r: r, n: n, old: was.watches}
-	buckets := was.buckets[:0]
+	var unwatched []*bucket
 	for _, part := range seen.parts {
-		if !slices.Contains(buckets, part.b) {
-			buckets = append(buckets, part.b)
+		if len(part.keys) == 0 && len(part.answers) == 0 {
+			unwatched = append(unwatched, part.b)
 		}
 		for _, k := range part.keys {
 			x.read(part.b, k, nil)
@@ -38,23 +39,33 @@ func (r *reactor) installLocked(n *node, at *registration, seen *reads) {
 		}
 	}
 	for _, c := range seen.children {
-		if c.n.parents == nil {
-			c.n.parents = map[*node]*outcome{}
+		child := c.n.seldom()
+		if child.parents == nil {
+			child.parents = map[*node]*outcome{}
 		}
-		c.n.parents[n] = c.o
-		if c.n.first != nil {
+		child.parents[n] = c.o
+		if child.first != nil {
 			at := &c.n.good
 			if c.o.err != nil {
-				at = &c.n.failed
+				at = &child.failed
 			}
-			r.installLocked(c.n, at, c.n.first)
-			c.n.first = nil
+			r.installLocked(c.n, at, child.first)
+			child.first = nil
 		}
 	}
-	clear(buckets[len(buckets):cap(buckets)])
-	*at = registration{buckets: buckets, watches: was.watches, children: seen.children, names: seen.names, due: seen.due}
+	at.rest = nil
+	if seen.children != nil || seen.names != nil || !seen.due.IsZero() || unwatched != nil {
+		rest := seen.restRead
+		rest.buckets = unwatched
+		at.rest = &rest
+	}
 	if x.kept < len(was.watches) || x.fresh != nil {
 		at.watches = slices.Concat(was.watches[:x.kept], x.fresh)
+		if len(at.watches) == 1 { // in the watch's own memory
+			w := at.watches[0]
+			w.self[0] = w
+			at.watches = w.self[:]
+		}
 	}
 	r.forgetLocked(n, &was, x.kept)
 }
@@ -69,7 +80,7 @@ type replacing struct {
 }
 
 func (x *replacing) read(b *bucket, key Key, dep *dependency) {
-	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep) {
+	if x.fresh == nil && x.kept < len(x.old) && x.old[x.kept].covers(b, key, dep, &x.r.probe) {
 		x.kept++ // with its own dependency: the new one is garbage
 		return
 	}
@@ -78,7 +89,11 @@ func (x *replacing) read(b *bucket, key Key, dep *dependency) {
 		ws = &watchers{spaces: map[string]*space{}}
 		x.r.watched[b] = ws
 	}
-	w := &watch{n: x.n, b: b, key: key, dep: dep}
+	w := &x.n.own
+	if w.n != nil {
+		w = new(watch)
+	}
+	w.n, w.b, w.key, w.dep = x.n, b, key, dep
 	ws.locate(w)
 	x.fresh = append(x.fresh, w)
 }
@@ -95,22 +110,22 @@ func (r *reactor) uninstallLocked(n *node, at *registration) {
 func (r *reactor) forgetLocked(n *node, was *registration, from int) {
 	for _, w := range was.watches[from:] {
 		ws := r.watched[w.b]
-		for i := range w.at {
-			ws.remove(&w.at[i])
-		}
-		if ws.count == 0 {
+		ws.remove(w)
+		if len(ws.spaces) == 0 {
 			delete(r.watched, w.b)
 		}
+		*w = watch{} // n.own may be used again
 	}
-	for _, c := range was.children {
+	for _, c := range was.children() {
 		if n.hasChild(c.n) {
 			continue
 		}
-		delete(c.n.parents, n)
+		delete(c.n.rare.parents, n)
 		if c.n.def == nil {
 			c.n.gone = true
-			r.uninstallLocked(c.n, &c.n.good)
-			r.uninstallLocked(c.n, &c.n.failed)
+			for reg := range c.n.registrations {
+				r.uninstallLocked(c.n, reg)
+			}
 		} else {
 			r.releaseLocked(c.n)
 		}
@@ -119,12 +134,17 @@ func (r *reactor) forgetLocked(n *node, was *registration, from int) {
 
 func (n *node) hasChild(c *node) bool {
 	is := func(x childRead) bool { return x.n == c }
-	return slices.ContainsFunc(n.good.children, is) || slices.ContainsFunc(n.failed.children, is)
+	for reg := range n.registrations {
+		if slices.ContainsFunc(reg.children(), is) {
+			return true
+		}
+	}
+	return false
 }
 
 // needed reports whether a node must stay.
 func (n *node) needed() bool {
-	return n.gone || n.def == nil || n.asks > 0 || n.running || len(n.subs) > 0 || len(n.parents) > 0
+	return n.gone || n.def == nil || n.asks > 0 || n.running || len(n.subs) > 0 || len(n.parents()) > 0
 }
 
 // releaseLocked lets a node linger that nobody needs any more.
@@ -132,11 +152,12 @@ func (r *reactor) releaseLocked(n *node) {
 	if n.needed() {
 		return
 	}
-	if r.closing || n.latest.Load() == nil || len(r.lingering) >= lingerMost && n.lingers.IsZero() {
+	if r.closing || n.latest.Load() == nil || len(r.lingering) >= lingerMost && (n.rare == nil || n.rare.lingers.IsZero()) {
 		r.dropLocked(n)
 		return
 	}
-	if n.expires = time.Now().Add(linger); n.lingers.IsZero() {
+	x := n.seldom()
+	if x.expires = time.Now().Add(linger); x.lingers.IsZero() {
 		r.lingerLocked(n)
 	}
 }
@@ -147,18 +168,23 @@ func (r *reactor) dropLocked(n *node) {
 	if r.nodes[n.key] == n {
 		delete(r.nodes, n.key)
 	}
-	n.due = time.Time{}
-	if n.duePlace > 0 {
-		heap.Remove(&r.dues, n.duePlace-1)
+	if x := n.rare; x != nil {
+		x.due = time.Time{}
+		if x.duePlace > 0 {
+			heap.Remove(&r.dues, x.duePlace-1)
+		}
 	}
 	r.uninstallLocked(n, &n.good)
-	r.uninstallLocked(n, &n.failed)
+	if n.rare != nil {
+		r.uninstallLocked(n, &n.rare.failed)
+	}
 	r.inbox.active.Add(-1)
 }
 
 // rebind makes the nodes dirty that have read a bucket which is gone, or
 // looked one up by a name that now means another.
 func (r *reactor) rebind(name string, gone *bucket) {
+	r.st.runs.part()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ws := r.watched[gone]; gone != nil && ws != nil {
@@ -176,9 +202,9 @@ func (r *reactor) alteredLocked(b *bucket, seq uint64) {
 			continue
 		}
 		last := n.last()
-		hit := slices.Contains(last.buckets, b) || slices.ContainsFunc(last.names, func(m nameRead) bool { return m.b == b })
-		for _, c := range last.children {
-			if c.n.def == nil && slices.Contains(c.n.last().buckets, b) {
+		hit := last.reads(b) || slices.ContainsFunc(last.names(), func(m nameRead) bool { return m.b == b })
+		for _, c := range last.children() {
+			if c.n.def == nil && c.n.last().reads(b) {
 				r.dirtyLocked(c.n, seq)
 			}
 		}
@@ -191,6 +217,7 @@ func (r *reactor) alteredLocked(b *bucket, seq uint64) {
 // renamed makes the nodes dirty that have looked up a name, of a query or of a
 // bucket, that means another one now.
 func (r *reactor) renamed(name string) {
+	r.st.runs.part()
 	if r.inbox.active.Load() == 0 {
 		return
 	}
@@ -202,7 +229,7 @@ func (r *reactor) renamed(name string) {
 
 func (r *reactor) renamedLocked(name string) {
 	for _, n := range r.nodes {
-		for _, m := range n.last().names {
+		for _, m := range n.last().names() {
 			if m.name == name {
 				r.dirtyLocked(n, 0)
 			}

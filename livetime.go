@@ -17,39 +17,42 @@ type dueHeap []*node
 
 func (h dueHeap) Len() int { return len(h) }
 
-func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Less(i, j int) bool { return h[i].rare.due.Before(h[j].rare.due) }
 
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].duePlace, h[j].duePlace = i+1, j+1
+	h[i].rare.duePlace, h[j].rare.duePlace = i+1, j+1
 }
 
 func (h *dueHeap) Push(x any) {
 	*h = append(*h, x.(*node))
-	x.(*node).duePlace = len(*h)
+	x.(*node).rare.duePlace = len(*h)
 }
 
 func (h *dueHeap) Pop() any {
 	n := (*h)[len(*h)-1]
 	(*h)[len(*h)-1] = nil
 	*h = (*h)[:len(*h)-1]
-	n.duePlace = 0
+	n.rare.duePlace = 0
 	return n
 }
 
 // setDueLocked enters when time makes a node dirty.
 func (r *reactor) setDueLocked(n *node) {
-	due := n.good.due
-	if f := n.failed.due; due.IsZero() || !f.IsZero() && f.Before(due) {
-		due = f
-	}
-	if due.Equal(n.due) && (n.duePlace > 0) != due.IsZero() {
+	if n.rare == nil && n.good.rest == nil {
 		return
 	}
-	if n.duePlace > 0 {
-		heap.Remove(&r.dues, n.duePlace-1)
+	x, due := n.seldom(), n.good.due()
+	if f := x.failed.due(); due.IsZero() || !f.IsZero() && f.Before(due) {
+		due = f
 	}
-	if n.due = due; due.IsZero() {
+	if due.Equal(x.due) && (x.duePlace > 0) != due.IsZero() {
+		return
+	}
+	if x.duePlace > 0 {
+		heap.Remove(&r.dues, x.duePlace-1)
+	}
+	if x.due = due; due.IsZero() {
 		return
 	}
 	heap.Push(&r.dues, n)
@@ -90,25 +93,25 @@ func (r *reactor) expireLocked() {
 		return
 	}
 	if len(r.dues) > 0 {
-		for now := *r.shown.Load(); len(r.dues) > 0 && !r.dues[0].due.After(now); {
+		for now := *r.shown.Load(); len(r.dues) > 0 && !r.dues[0].rare.due.After(now); {
 			n := r.dues[0]
 			heap.Pop(&r.dues)
-			for _, reg := range [2]*registration{&n.good, &n.failed} {
-				if !reg.due.After(now) {
-					reg.due = time.Time{}
+			for reg := range n.registrations {
+				if reg.rest != nil && !reg.rest.due.After(now) {
+					reg.rest.due = time.Time{}
 				}
 			}
 			r.dirtyLocked(n, 0)
 		}
 	}
-	for now := time.Now(); len(r.lingering) > 0 && !r.lingering[0].lingers.After(now); {
+	for now := time.Now(); len(r.lingering) > 0 && !r.lingering[0].rare.lingers.After(now); {
 		n := r.lingering[0]
 		r.lingering[0] = nil
 		r.lingering = r.lingering[1:]
-		n.lingers = time.Time{}
+		n.rare.lingers = time.Time{}
 		switch {
 		case n.needed():
-		case n.expires.After(now):
+		case n.rare.expires.After(now):
 			r.lingerLocked(n)
 		default:
 			r.dropLocked(n)
@@ -116,18 +119,18 @@ func (r *reactor) expireLocked() {
 	}
 	r.timed.Store(int64(len(r.dues)))
 	if len(r.dues) > 0 {
-		r.armLocked(r.realTime(r.dues[0].due))
+		r.armLocked(r.realTime(r.dues[0].rare.due))
 	}
 	if len(r.lingering) > 0 {
-		r.armLocked(r.lingering[0].lingers)
+		r.armLocked(r.lingering[0].rare.lingers)
 	}
 }
 
 // lingerLocked has a node looked at when it expires.
 func (r *reactor) lingerLocked(n *node) {
-	n.lingers = n.expires
+	n.rare.lingers = n.rare.expires
 	r.lingering = append(r.lingering, n)
-	r.armLocked(r.lingering[0].lingers)
+	r.armLocked(r.lingering[0].rare.lingers)
 }
 
 // armLocked has a worker look around at a time.

@@ -17,7 +17,7 @@ const stallTime = 10 * time.Millisecond
 
 // commit wakes a worker for a commit that was taken in.
 func (r *reactor) commit() {
-	if r.inbox.waiting.Load() {
+	if r.inbox.waiting.Load() > 0 {
 		r.signal()
 	}
 }
@@ -32,7 +32,7 @@ func (r *reactor) signal() {
 
 // work is a worker: it matches commits, evaluates nodes, and waits for more.
 func (r *reactor) work() {
-	clean := false
+	clean, e := false, new(evaluation)
 	defer func() {
 		if !clean { // a query function has ended the goroutine, with mu held again
 			r.workLocked()
@@ -41,10 +41,12 @@ func (r *reactor) work() {
 	}()
 	r.mu.Lock()
 	for {
-		r.catchUpLocked()
+		if len(r.queue) < warmMost || r.inbox.waiting.Load() >= matchMost {
+			r.catchUpLocked()
+		}
 		if n := r.nextLocked(); n != nil {
 			r.spareLocked()
-			r.workOn(n)
+			r.workOn(e, n)
 			continue
 		}
 		if r.endLocked() || r.idle >= idleMost {
@@ -62,8 +64,8 @@ func (r *reactor) work() {
 }
 
 // workOn evaluates a node, with the lock released meanwhile.
-func (r *reactor) workOn(n *node) {
-	e := &evaluation{n: n}
+func (r *reactor) workOn(e *evaluation, n *node) {
+	e.n = n
 	r.beginLocked(e)
 	e.round = r.round
 	r.working.add(e)
@@ -75,6 +77,7 @@ func (r *reactor) workOn(n *node) {
 		if e.stuck {
 			r.stuck--
 		}
+		*e = evaluation{}
 	}()
 	r.evaluate(e)
 }
@@ -87,6 +90,10 @@ func (r *reactor) limit() int { return runtime.GOMAXPROCS(0) + 2*r.stuck }
 // nextLocked takes a node from the queue, unless enough are being evaluated.
 func (r *reactor) nextLocked() *node {
 	for len(r.queue) > 0 && len(r.working) < r.limit() {
+		if r.warm == 0 {
+			r.warmNodesLocked()
+		}
+		r.warm--
 		n := r.queue[0]
 		r.queue[0] = nil
 		r.queue = r.queue[1:]
@@ -157,10 +164,11 @@ func (r *reactor) current(ctx context.Context, n *node) (*outcome, error) {
 			return n.latest.Load(), nil
 		}
 		if n.running {
-			if n.ended == nil {
-				n.ended = make(chan struct{})
+			x := n.seldom()
+			if x.ended == nil {
+				x.ended = make(chan struct{})
 			}
-			ended := n.ended
+			ended := x.ended
 			r.mu.Unlock()
 			select {
 			case <-ended:
@@ -188,35 +196,59 @@ func (r *reactor) evaluateHere(e *evaluation) {
 	r.evaluate(e)
 }
 
-// progressLocked wakes those who wait for something to end.
-func (r *reactor) progressLocked() {
-	if r.moved != nil {
-		close(r.moved)
-		r.moved = nil
-	}
+// settling is one who waits for the consequences of the commits up to seq. It
+// remembers one of them that is to come, so that it is not woken, and does not look
+// for one, each time that anything ends.
+type settling struct {
+	seq   uint64
+	node  *node         // in the queue
+	call  *subscriber   // whose callback is called
+	moved chan struct{} // closed when it may be over
 }
 
-// pendingLocked reports whether a consequence of the commits up to seq has not
-// been delivered: that of a node that waits, if it is one, of the last in the
-// queue.
-func (r *reactor) pendingLocked(seq uint64) (waits *node, pending bool) {
-	for _, n := range slices.Backward(r.queue) {
-		if n.waitsLocked(seq) {
-			return n, true
+// progressLocked wakes those who wait for something that has ended.
+func (r *reactor) progressLocked() {
+	r.settling = slices.DeleteFunc(r.settling, func(w *settling) bool {
+		over := !w.waitsLocked()
+		if over {
+			close(w.moved)
 		}
-	}
-	for e := range r.evals {
-		if e.since <= seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
-			return nil, true
-		}
-	}
-	for _, c := range r.calling {
-		if c.since <= seq {
-			return nil, true
-		}
-	}
-	return nil, false
+		return over
+	})
 }
+
+// waitsLocked reports whether what is remembered is still to come.
+func (w *settling) waitsLocked() bool {
+	return w.node != nil && w.node.waitsLocked(w.seq) || w.call != nil && w.call.waitsLocked(w.seq)
+}
+
+// pendingLocked reports whether a consequence has not been delivered, and
+// remembers it: that of a node that waits, if it is one, of the last in the queue.
+func (w *settling) pendingLocked(r *reactor) bool {
+	w.node, w.call = nil, nil
+	for _, n := range slices.Backward(r.queue) {
+		if n.waitsLocked(w.seq) {
+			w.node = n
+			return true
+		}
+	}
+	for e := range r.evals { // which is not remembered: it may be used again
+		if e.since <= w.seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
+			return true
+		}
+	}
+	for _, s := range slices.Backward(r.calling) {
+		if s.waitsLocked(w.seq) {
+			w.call = s
+			return true
+		}
+	}
+	return false
+}
+
+// waitsLocked reports whether a callback is called, or about to be, for a
+// consequence of the commits up to seq.
+func (s *subscriber) waitsLocked(seq uint64) bool { return s.turn > 0 && s.since <= seq }
 
 // waitsLocked reports whether a node in the queue is a consequence of the commits
 // up to seq.
@@ -231,27 +263,20 @@ func (r *reactor) settle(ctx context.Context, seq uint64) error {
 	defer r.mu.Unlock()
 	r.syncLocked(seq)
 	r.signal()
-	var last *node // what was found, so that the queue is not searched each time that anything moves
-	for {
-		if last == nil || !last.waitsLocked(seq) {
-			var pending bool
-			if last, pending = r.pendingLocked(seq); !pending {
-				return nil
-			}
-		}
-		if r.moved == nil {
-			r.moved = make(chan struct{})
-		}
-		moved := r.moved
+	for w := (settling{seq: seq}); w.pendingLocked(r); {
+		w.moved = make(chan struct{})
+		r.settling = append(r.settling, &w)
 		r.mu.Unlock()
 		select {
-		case <-moved:
+		case <-w.moved:
 			r.mu.Lock()
 		case <-ctx.Done():
 			r.mu.Lock()
+			r.settling = slices.DeleteFunc(r.settling, func(x *settling) bool { return x == &w })
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // close lets the workers complete what there is, and then end.

@@ -160,7 +160,8 @@ func (st *Store) Queries() []string {
 // specification a struct or a map with the values of its placeholders, nil if it
 // has none. The answer of a specification is a []Record; with an aggregate an int
 // (count, countDistinct), a float64 (sum, avg) or a value (min, max; nil if there
-// is none); with groups a [][Group] of those. Errors: what the function returns;
+// is none); with groups a [][Group] of those. It may be shared, as by
+// [ReactiveQuery.Run], and must not be changed. Errors: what the function returns;
 // ErrQueryNotDefined, ErrQueryType, *QueryError, ErrBucketNotDefined.
 func (st *Store) RunQuery(ctx context.Context, name string, params any) (any, error) {
 	def, err := st.queries.find(name)
@@ -195,8 +196,8 @@ func (st *Store) Subscribe(ctx context.Context, name string, params any, fn func
 	return func() { s.stop(ErrUnsubscribed) }, nil
 }
 
-// runQuery answers a query once: from its node, if there is one that is current,
-// else by a call of its function on the caller's goroutine.
+// runQuery answers a query once: from its node, if it is live, else by a call of
+// its function on the caller's goroutine, or on that of another one who asks.
 func (st *Store) runQuery(ctx context.Context, def *queryDef, p any, key string) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "run query", Err: err}
@@ -213,10 +214,7 @@ func (st *Store) runQuery(ctx context.Context, def *queryDef, p any, key string)
 	case o != nil:
 		return o.value, nil
 	}
-	var h hold
-	st.hold(&h, st.pins.Acquire())
-	defer h.close()
-	return def.once(newQueryCtx(ctx, scope{hold: &h}, nil, key, false), p)
+	return st.once(ctx, def, p, key)
 }
 
 // once calls the function outside of any node. A panic of it comes back as an

@@ -31,9 +31,18 @@ type conditions struct {
 	order []orderKey
 }
 
-// alone returns the conditions in memory of their own.
-func (p *conditions) alone() conditions {
-	return conditions{p.b, slices.Clone(p.conds), p.never, p.order}
+// depend returns a dependency on the conditions, in memory of its own: one piece,
+// if there is one condition.
+func (p *conditions) depend() *dependency {
+	if len(p.conds) != 1 {
+		return &dependency{conditions: conditions{p.b, slices.Clone(p.conds), p.never, p.order}}
+	}
+	d := &struct {
+		dependency
+		one [1]cond
+	}{one: [1]cond{p.conds[0]}}
+	d.conditions = conditions{p.b, d.one[:], p.never, p.order}
+	return &d.dependency
 }
 
 // path is a way to candidates for the conditions: a superset of the matches.

@@ -27,22 +27,34 @@ type QueryCtx struct {
 	isPart bool
 
 	mu    sync.Mutex // protects what follows, if it is noted
-	seen  reads
-	few   [2]*partRead // where its parts begin
+	parts []*partRead
+	few   [1]*partRead // where they begin
 	first partRead
-	now   time.Time // of the clock, once the function has asked
+	more  *moreRead // nil: as if all of it were zero
 
-	others  []*partRead // read by other evaluations for this one
 	done    atomic.Bool // the function has returned; set under mu
 	tainted atomic.Bool // its outcome depends on who has asked
 }
 
+// moreRead is what few functions do but read buckets.
+type moreRead struct {
+	restRead
+	others []*partRead // read by other evaluations for this one
+	now    time.Time   // of the clock, once the function has asked
+}
+
+// moreLocked makes room for it, under mu.
+func (q *QueryCtx) moreLocked() *moreRead {
+	if q.more == nil {
+		q.more = new(moreRead)
+	}
+	return q.more
+}
+
 // reads is what an evaluation has read.
 type reads struct {
-	parts    []*partRead
-	names    []nameRead // buckets looked up by name
-	children []childRead
-	due      time.Time // when Now will say something else; zero: never
+	parts []*partRead
+	restRead
 }
 
 type partRead struct {
@@ -126,13 +138,14 @@ func (q *QueryCtx) Now(granularity time.Duration) time.Time {
 	granularity = max(granularity, time.Millisecond)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.now.IsZero() {
-		q.now = q.st.clock().UTC()
-		q.st.live.saw(q.now)
+	m := q.moreLocked()
+	if m.now.IsZero() {
+		m.now = q.st.clock().UTC()
+		q.st.live.saw(m.now)
 	}
-	t := q.now.Truncate(granularity)
-	if next := t.Add(granularity); q.seen.due.IsZero() || next.Before(q.seen.due) {
-		q.seen.due = next
+	t := m.now.Truncate(granularity)
+	if next := t.Add(granularity); m.due.IsZero() || next.Before(m.due) {
+		m.due = next
 	}
 	return t
 }
@@ -151,6 +164,28 @@ func (q *QueryCtx) Run(name string, params any) (any, error) {
 	return q.run(def, params)
 }
 
+// until is when Now would have told the function something else; zero: never.
+func (q *QueryCtx) until() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.more == nil {
+		return time.Time{}
+	}
+	return q.more.due
+}
+
+// sooner notes such a time of a query that this one has asked.
+func (q *QueryCtx) sooner(due time.Time) {
+	if due.IsZero() {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if m := q.moreLocked(); m.due.IsZero() || due.Before(m.due) {
+		m.due = due
+	}
+}
+
 // name notes that a name was looked up.
 func (q *QueryCtx) name(m nameRead) error {
 	q.mu.Lock()
@@ -159,7 +194,8 @@ func (q *QueryCtx) name(m nameRead) error {
 		return ErrQueryDone
 	}
 	if q.qc != nil {
-		q.seen.names = append(q.seen.names, m)
+		x := q.moreLocked()
+		x.names = append(x.names, m)
 	}
 	return nil
 }
@@ -185,7 +221,9 @@ func (q *QueryCtx) run(def *queryDef, params any) (any, error) {
 	}
 	if q.qc == nil {
 		sub := newQueryCtx(q.ctx, q.scope, q, key, false)
-		return def.once(sub, p)
+		v, err := def.once(sub, p)
+		q.sooner(sub.until())
+		return v, err
 	}
 	o := q.st.live.ask(q, def, p, key)
 	return o.value, o.err
@@ -195,19 +233,19 @@ func (q *QueryCtx) run(def *queryDef, params any) (any, error) {
 func (q *QueryCtx) reads(b *bucket) *readSet {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, p := range q.seen.parts {
+	for _, p := range q.parts {
 		if p.b == b {
 			return &p.readSet
 		}
 	}
 	p := &q.first
-	if len(q.seen.parts) == 0 {
-		q.seen.parts = q.few[:0]
+	if len(q.parts) == 0 {
+		q.parts = q.few[:0]
 	} else {
 		p = &partRead{}
 	}
 	p.b, p.readSet = b, readSet{mu: &q.mu, done: q.done.Load()}
-	q.seen.parts = append(q.seen.parts, p)
+	q.parts = append(q.parts, p)
 	return &p.readSet
 }
 
@@ -219,7 +257,8 @@ func (q *QueryCtx) used(n *node, o *outcome) bool {
 	if q.done.Load() {
 		return false
 	}
-	q.seen.children = append(q.seen.children, childRead{n, o})
+	m := q.moreLocked()
+	m.children = append(m.children, childRead{n, o})
 	return true
 }
 
@@ -230,11 +269,12 @@ func (q *QueryCtx) absorb(seen *reads) bool {
 	if q.done.Load() {
 		return false
 	}
-	q.others = append(q.others, seen.parts...)
-	q.seen.names = append(q.seen.names, seen.names...)
-	q.seen.children = append(q.seen.children, seen.children...)
-	if due := seen.due; q.seen.due.IsZero() || !due.IsZero() && due.Before(q.seen.due) {
-		q.seen.due = due
+	m := q.moreLocked()
+	m.others = append(m.others, seen.parts...)
+	m.names = append(m.names, seen.names...)
+	m.children = append(m.children, seen.children...)
+	if due := seen.due; m.due.IsZero() || !due.IsZero() && due.Before(m.due) {
+		m.due = due
 	}
 	return true
 }
@@ -251,11 +291,13 @@ func (q *QueryCtx) take() reads {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.done.Store(true)
-	for _, p := range q.seen.parts {
+	for _, p := range q.parts {
 		p.done = true
 	}
-	q.seen.parts = append(q.seen.parts, q.others...)
-	return q.seen
+	if q.more == nil {
+		return reads{parts: q.parts}
+	}
+	return reads{append(q.parts, q.more.others...), q.more.restRead}
 }
 
 // valued answers what depends on a value only: in the function of a live query
@@ -266,7 +308,7 @@ func valued[V any](at *scope, run func(at *scope) (V, error)) (V, error) {
 		return run(at)
 	}
 	q := at.qc
-	n := &node{r: q.st.live, part: func(sub *QueryCtx) (any, error) { return result(run(&sub.scope)) }}
+	n := &node{r: q.st.live, rare: &rareNode{part: func(sub *QueryCtx) (any, error) { return result(run(&sub.scope)) }}}
 	o := q.st.live.evaluatePart(q, n)
 	v, _ := o.value.(V)
 	return v, o.err

@@ -73,8 +73,10 @@ func (d *ReactiveQuery[P, R]) encode(v any) (any, string, error) {
 func (d *ReactiveQuery[P, R]) Name() string { return d.def.name }
 
 // Run answers the query once, in the newest state: with the result of its
-// subscribers, if there are any and it is current, else by a call of the function
-// on the caller's goroutine. The result may be shared, and must not be changed.
+// subscribers, if there are any and it is current; with that of another Run with
+// equal parameters that is under way, if that reads no state older than the call;
+// else by a call of the function on the caller's goroutine. The result may be
+// shared, and must not be changed.
 func (d *ReactiveQuery[P, R]) Run(ctx context.Context, params P) (R, error) {
 	key, err := d.enc(params)
 	if err != nil {

@@ -48,6 +48,8 @@ type reactor struct {
 	nodes       map[string]*node
 	watched     map[*bucket]*watchers
 	queue       []*node // dirty, wanted, first come first served
+	warm        int     // how many of them were read ahead; see warmNodesLocked
+	warmth      uintptr // means nothing
 	evals       evaluations
 	kept        []*commitEvent // matched since the oldest of evals began
 	keptFrom    uint64         // number of the first
@@ -66,7 +68,7 @@ type reactor struct {
 	timer       *time.Timer
 	timerAt     time.Time
 	calling     []*subscriber // whose callbacks run, or are about to
-	moved       chan struct{} // closed when anything has ended; nil: nobody waits
+	settling    []*settling   // those who wait
 	subscribers int
 	closing     bool
 	closed      bool
@@ -90,7 +92,7 @@ func newReactor(st *Store) *reactor {
 // inbox is the commits that are to be matched.
 type inbox struct {
 	active  atomic.Int64 // nodes; commits come in only while there are any
-	waiting atomic.Bool
+	waiting atomic.Int64 // of commits, how many
 
 	mu      sync.Mutex // a leaf, also under the commit lock
 	commits []*commitEvent
@@ -116,12 +118,12 @@ func (in *inbox) add(ev *commitEvent) {
 	}
 	in.commits = append(in.commits, ev)
 	in.changes += len(ev.changes)
-	in.waiting.Store(true)
+	in.waiting.Store(int64(len(in.commits)))
 }
 
 // take returns what has come in, valid until the next call.
 func (in *inbox) take() (commits []*commitEvent, lost bool) {
-	if !in.waiting.Load() {
+	if in.waiting.Load() == 0 {
 		return nil, false
 	}
 	in.mu.Lock()
@@ -129,7 +131,7 @@ func (in *inbox) take() (commits []*commitEvent, lost bool) {
 	commits, lost = in.commits, in.lost
 	in.commits, in.spare = in.spare[:0], commits
 	in.changes, in.lost = 0, false
-	in.waiting.Store(false)
+	in.waiting.Store(0)
 	return commits, lost
 }
 
@@ -159,7 +161,10 @@ func (r *reactor) matchAllLocked(commits []*commitEvent) {
 			r.st.workers.Go("live queries", func() { r.st.report("live queries", err) })
 		}
 	}()
-	for _, ev := range commits {
+	for i, ev := range commits {
+		if i%warmMost == 0 && len(commits)-i > 1 && len(r.nodes) >= warmFrom {
+			r.warmWatchesLocked(commits[i:])
+		}
 		r.matchLocked(ev)
 	}
 }
@@ -208,8 +213,8 @@ func (r *reactor) hitLocked(w *watch) {
 	if n.running || n.dirty || n.seq >= r.event.seq {
 		return
 	}
-	if w.dep != nil && !w.dep.overlaps(r.change) {
-		n.counts.near++
+	if w.dep != nil && !w.sure && !w.dep.overlaps(r.change) {
+		n.misses.near++
 		return
 	}
 	r.dirtyLocked(n, r.event.seq)
@@ -219,7 +224,7 @@ func (r *reactor) hitLocked(w *watch) {
 // somebody asks.
 func (r *reactor) dirtyLocked(n *node, since uint64) {
 	if n.def == nil {
-		for p := range n.parents { // there is one
+		for p := range n.parents() { // there is one
 			if o := p.latest.Load(); o != nil && o.err != nil {
 				n = p // which failed: whatever it has read may mend it
 			}

@@ -148,7 +148,8 @@ func (d *dependency) overlaps(c *change) bool {
 
 // answer notes that an answer to a query is read, as widely as it may be.
 func (s *readSet) answer(p *plan, after *position, ordered bool) *dependency {
-	d := &dependency{conditions: p.alone(), ordered: ordered, values: true}
+	d := p.depend()
+	d.ordered, d.values = ordered, true
 	if after != nil {
 		d.after = &place{values: after}
 	}

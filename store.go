@@ -186,6 +186,7 @@ type Store struct {
 	opened uint64                              // the sequence that the log had
 
 	queries namedQueries
+	runs    runs
 	live    *reactor
 	calls   atomic.Int64 // of handlers and callbacks: when they begin, and when they end
 

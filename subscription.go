@@ -105,6 +105,7 @@ func (s *subscriber) await() *bell {
 	if b := s.bell.Load(); b != nil {
 		return b
 	}
+	s.n.r.tell(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.bell.Load()
@@ -183,7 +184,9 @@ func (r *reactor) enter(s *subscriber) error {
 		}
 	}
 	n.subs = append(n.subs, s)
-	s.place = len(n.subs)
+	if s.place = len(n.subs); s.call != nil {
+		n.tellLocked(s)
+	}
 	r.subscribers++
 	r.wantLocked(n)
 	if len(r.queue) > 0 {
@@ -198,8 +201,8 @@ func (r *reactor) wantLocked(n *node) {
 	if n.dirty {
 		r.dirtyLocked(n, n.since)
 	}
-	for _, reg := range [2]*registration{&n.good, &n.failed} {
-		for _, c := range reg.children {
+	for reg := range n.registrations {
+		for _, c := range reg.children() {
 			r.wantLocked(c.n)
 		}
 	}
@@ -236,15 +239,40 @@ func (r *reactor) leaveLocked(s *subscriber) {
 	if s.place == 0 {
 		return
 	}
+	if s.place <= n.told {
+		n.swapLocked(s.place, n.told)
+		n.told--
+	}
 	last := len(n.subs)
-	n.subs[s.place-1] = n.subs[last-1]
-	n.subs[s.place-1].place = s.place
+	n.swapLocked(s.place, last)
 	n.subs[last-1] = nil
 	n.subs = n.subs[:last-1]
 	s.place = 0
 	r.subscribers--
 	r.releaseLocked(n)
 	r.progressLocked()
+}
+
+// tell has a subscriber told of outcomes, for whom somebody begins to wait. Until
+// then it costs an evaluation nothing.
+func (r *reactor) tell(s *subscriber) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.n.tellLocked(s)
+}
+
+func (n *node) tellLocked(s *subscriber) {
+	if s.place > n.told {
+		n.told++
+		n.swapLocked(s.place, n.told)
+	}
+}
+
+// swapLocked swaps two places in the list, from 1.
+func (n *node) swapLocked(i, j int) {
+	a, b := n.subs[i-1], n.subs[j-1]
+	n.subs[i-1], n.subs[j-1] = b, a
+	a.place, b.place = j, i
 }
 
 // leaveLocked lets the context of an ended subscription go.
@@ -299,7 +327,7 @@ func (s *subscriber) news() *outcome {
 
 // notifyLocked tells a node's subscribers of its new outcome.
 func (r *reactor) notifyLocked(n *node) {
-	for _, s := range n.subs {
+	for _, s := range n.subs[:n.told] {
 		if s.call == nil {
 			s.ring()
 			continue
@@ -395,9 +423,10 @@ var errNoCallback = errors.New("there is no callback")
 
 // undefine ends every subscription to a definition, and forgets its nodes.
 func (r *reactor) undefine(def *queryDef) {
+	def.gone.Store(true)
+	r.st.runs.part()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	def.gone.Store(true)
 	for _, n := range r.nodes {
 		if n.def != def {
 			continue
@@ -406,7 +435,7 @@ func (r *reactor) undefine(def *queryDef) {
 			s.finish(ErrQueryNotDefined)
 			r.leaveLocked(s)
 		}
-		for p := range n.parents {
+		for p := range n.parents() {
 			r.dirtyLocked(p, 0)
 		}
 		if !n.gone {

@@ -10,13 +10,26 @@ import (
 )
 
 // watch is one thing that a node has read of a bucket, registered where a change
-// of it is found: see anchor.
+// of it is found: see anchor. The first fields are what matching needs, in one
+// piece of memory: the place at which the index finds the watch is a part of it.
 type watch struct {
-	n   *node
-	b   *bucket
-	key Key         // without dep: the record under it
-	dep *dependency // the answer to a query
-	at  []spot
+	at   spot // the first; the others are in more
+	n    *node
+	dep  *dependency // the answer to a query
+	b    *bucket
+	self [1]*watch // itself, for a list of no other
+	more *[]spot   // nil: there are none
+	sure bool      // every change that is found at its places concerns it
+	_    [7]byte
+	key  Key // without dep: the record under it
+}
+
+// others are its places but the first.
+func (w *watch) others() []spot {
+	if w.more == nil {
+		return nil
+	}
+	return *w.more
 }
 
 // concerns reports whether a change could have made what was read come out
@@ -28,9 +41,35 @@ func (w *watch) concerns(c *change) bool {
 	return w.dep.overlaps(c)
 }
 
-// covers reports whether a watch stands for another read as well.
-func (w *watch) covers(b *bucket, key Key, dep *dependency) bool {
-	return w.b == b && w.key == key && (w.dep == nil) == (dep == nil) && (dep == nil || w.dep.same(dep))
+// covers reports whether a watch stands for another read as well. Where it is sure,
+// its point says what it is about, which is at hand, unlike its dependency.
+func (w *watch) covers(b *bucket, key Key, dep *dependency, p *prober) bool {
+	switch {
+	case w.b != b || (w.dep == nil) != (dep == nil):
+		return false
+	case dep == nil:
+		return w.key == key
+	case w.sure:
+		p.point = p.point[:0]
+		return w.at.space.locates(dep, p) && w.at.Is(p.point)
+	}
+	return w.dep.same(dep)
+}
+
+// locates encodes the point of a dependency, if that is decided by the fields of
+// the space.
+func (sp *space) locates(dep *dependency, p *prober) bool {
+	if !dep.decided(len(sp.eq)) {
+		return false
+	}
+	for i := range sp.eq {
+		at := slices.IndexFunc(dep.conds, func(c cond) bool { return c.slot == sp.eq[i].ref.slot })
+		if at < 0 {
+			return false
+		}
+		p.point = appendValue(p.point, dep.conds[at].want)
+	}
+	return true
 }
 
 // anchor is where a change is looked for: the values of the fields that a read
@@ -53,10 +92,8 @@ type fixed struct {
 // spot is an anchor as it is registered: in the space of all that fix the same
 // fields.
 type spot struct {
-	space string // its name
-	point string
-	span  reactive.Interval
-	place *reactive.Place[*watch]
+	reactive.Place[*watch]
+	space *space
 }
 
 // maxAnchors bounds what several values of an In, and branches of an Or, multiply
@@ -253,15 +290,15 @@ func (a *place) encoded(k *orderKey) []byte {
 	return k.ref.appendKey(nil, a.v)
 }
 
-// spot returns where an anchor is registered.
-func (a *anchor) spot() spot {
+// place returns where an anchor is registered: the name of a space, and a point.
+func (a *anchor) place() (space, point string) {
 	if a.never {
-		return spot{space: neverSpace}
+		return neverSpace, ""
 	}
-	var name, point []byte
+	var name, at []byte
 	for i := range a.eq {
 		name = keyenc.AppendString(name, a.eq[i].ref.name)
-		point = appendValue(point, a.eq[i].want)
+		at = appendValue(at, a.eq[i].want)
 	}
 	switch {
 	case a.rows:
@@ -269,7 +306,7 @@ func (a *anchor) spot() spot {
 	case a.axis != nil:
 		name = keyenc.AppendString(append(name, 2), a.axis.name)
 	}
-	return spot{space: string(name), point: string(point), span: a.span}
+	return string(name), string(at)
 }
 
 // The names of two spaces that no anchor's fields make.
@@ -280,6 +317,7 @@ const (
 
 // space is all that is watched in a bucket by the same fields.
 type space struct {
+	name    string
 	eq      []fixed
 	axis    *fieldRef
 	rows    bool
@@ -291,46 +329,43 @@ type space struct {
 type watchers struct {
 	spaces map[string]*space
 	list   []*space // those to look into
-	idle   reactive.Regions[*watch]
-	count  int
 }
 
-// add registers a watch at a spot.
-func (ws *watchers) add(w *watch, s *spot, a *anchor) {
-	ws.count++
-	if s.space == neverSpace {
-		s.place = ws.idle.Add("", everywhere, w)
-		return
-	}
-	sp := ws.spaces[s.space]
+// space finds or makes the space of a name; that of keys has no anchors.
+func (ws *watchers) space(name string, a *anchor) *space {
+	sp := ws.spaces[name]
 	if sp == nil {
-		sp = &space{key: s.space == keySpace}
+		sp = &space{name: name, key: name == keySpace}
 		if a != nil {
 			sp.eq, sp.axis, sp.rows = a.eq, a.axis, a.rows
 		}
-		ws.spaces[s.space] = sp
-		ws.list = append(ws.list, sp)
+		ws.spaces[name] = sp
+		if name != neverSpace {
+			ws.list = append(ws.list, sp)
+		}
 	}
-	s.place = sp.regions.Add(s.point, s.span, w)
+	return sp
 }
 
-func (ws *watchers) remove(s *spot) {
-	ws.count--
-	if s.space == neverSpace {
-		ws.idle.Remove(s.place)
-		return
+// remove takes a watch out.
+func (ws *watchers) remove(w *watch) {
+	w.leave(ws, &w.at)
+	for i := range w.others() {
+		w.leave(ws, &w.others()[i])
 	}
-	sp := ws.spaces[s.space]
-	if sp.regions.Remove(s.place); sp.regions.Len() == 0 {
-		delete(ws.spaces, s.space)
+}
+
+func (w *watch) leave(ws *watchers, s *spot) {
+	sp := s.space
+	if sp.regions.Remove(&s.Place); sp.regions.Len() == 0 {
+		delete(ws.spaces, sp.name)
 		ws.list = slices.DeleteFunc(ws.list, func(x *space) bool { return x == sp })
 	}
 }
 
 // each calls fn for every watch.
 func (ws *watchers) each(fn func(w *watch)) {
-	ws.idle.All(fn)
-	for _, sp := range ws.list {
+	for _, sp := range ws.spaces {
 		sp.regions.All(fn)
 	}
 }
@@ -389,14 +424,42 @@ func (p *prober) locate(sp *space, c *change, old bool) {
 // locate finds the places where changes are looked for, and enters the watch.
 func (ws *watchers) locate(w *watch) {
 	if w.dep == nil {
-		w.at = []spot{{space: keySpace, point: string(appendValue(nil, w.key.Value())), span: everywhere}}
-		ws.add(w, &w.at[0], nil)
+		var buf [32]byte
+		ws.enter(w, &w.at, nil, keySpace, string(appendValue(buf[:0], w.key.Value())), everywhere)
 		return
 	}
 	anchors := w.dep.anchors()
-	w.at = make([]spot, len(anchors))
-	for i := range anchors {
-		w.at[i] = anchors[i].spot()
-		ws.add(w, &w.at[i], &anchors[i])
+	if len(anchors) > 1 {
+		more := make([]spot, len(anchors)-1)
+		w.more = &more
 	}
+	w.sure = len(anchors) == 1 && w.dep.decided(len(anchors[0].eq))
+	for i := range anchors {
+		s := &w.at
+		if i > 0 {
+			s = &w.others()[i-1]
+		}
+		space, point := anchors[i].place()
+		ws.enter(w, s, &anchors[i], space, point, anchors[i].span)
+	}
+}
+
+func (ws *watchers) enter(w *watch, s *spot, a *anchor, space, point string, span reactive.Interval) {
+	s.space = ws.space(space, a)
+	s.space.regions.Enter(&s.Place, point, span, w)
+}
+
+// decided reports whether each change at an anchor that fixes so many fields is
+// one of what was read: all that is asked for is that these fields have some values,
+// and all of a record was read. A change is then not tested once more.
+func (d *dependency) decided(fields int) bool {
+	if d.never || !d.values || d.fields != nil || d.after != nil || d.from != nil || d.until != nil || len(d.conds) != fields {
+		return false
+	}
+	for i := range d.conds {
+		if c := &d.conds[i]; c.not || c.op != condEq || c.slot == nil || !hasAxis(c.slot) {
+			return false
+		}
+	}
+	return true
 }

@@ -10,6 +10,9 @@
 //	        │                        └─ [d,k) max=k ─▶ place ⇄ place
 //	        └── "user=9" ── everywhere ─▶ place
 //
+// The points are in a hash table. A [Place] is made to be a part of its watcher, and has a short point in it, so that a
+// look-up touches a line of the table and then the watcher's own memory.
+//
 // To find who watches a record, call [Regions.At] with the record's point and its coordinate, before the change and after.
 //
 // The tree is the interval tree of Cormen, Leiserson, Rivest and Stein, Introduction to Algorithms, ch. 14.3, over an AVL

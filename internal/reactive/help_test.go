@@ -2,6 +2,7 @@ package reactive
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -36,14 +37,24 @@ func span(lo, hi int) Interval { return Interval{Lo: key(lo), Hi: key(hi)} }
 func check[W any](t testing.TB, r *Regions[W]) {
 	t.Helper()
 	c := checker[W]{}
-	for point, s := range r.points {
-		c.want(s != spot[W]{}, "an empty spot")
+	taken := 0
+	for i := range r.points.spots {
+		s := &r.points.spots[i]
+		if s.empty() {
+			c.want(*s == spot[W]{}, "an empty spot with a hash")
+			continue
+		}
+		taken++
+		point := s.point()
+		c.want(s.hash == maphash.String(r.points.seed, point), "a wrong hash")
+		c.want(r.points.find(s.hash, point) == s, "a spot that is not found")
 		if s.everywhere != nil {
 			c.ring(s.everywhere, point, nil)
 		}
 		c.last = nil
 		c.tree(s.root, point)
 	}
+	c.want(taken == r.points.taken && 4*taken <= 3*len(r.points.spots), "a table that is too full")
 	c.want(r.n == c.places && r.Len() == c.places, "a wrong count")
 	require.Empty(t, c.faults)
 }

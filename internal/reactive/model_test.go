@@ -138,7 +138,7 @@ func TestModel(t *testing.T) {
 			check(t, &m.set)
 		}
 		m.all(t)
-		require.Empty(t, m.set.points)
+		require.Zero(t, m.set.points.taken)
 	}
 }
 

@@ -1,44 +1,62 @@
 package reactive
 
+import (
+	"hash/maphash"
+	"strings"
+	"unsafe"
+)
+
 // Regions is a set of watched regions, each with its watcher. The zero value is an empty set. It is not safe for
 // concurrent use.
 type Regions[W any] struct {
-	// points has no empty spot. Like every map it keeps its room when points leave.
-	points map[string]spot[W]
+	points pointTable[W]
 	n      int
 }
 
-// spot is what is watched at one point. A map value rather than an allocation of its own: most points have one watcher.
-type spot[W any] struct {
-	everywhere *Place[W] // those whose interval has no bounds
-	root       *node[W]  // all others
-}
-
-// Place is one region of one watcher: what [Regions.Add] returns and [Regions.Remove] takes.
+// Place is one region of one watcher, for [Regions.Enter] and [Regions.Remove]. It is made to be a part of its watcher,
+// so that who comes to one has come to the other. The zero value is of no region, and may be entered. A place that is
+// entered must not be copied.
 type Place[W any] struct {
-	// Watcher is as given to Add. It stays after Remove.
+	// Watcher is as given to Enter. It stays after Remove.
 	Watcher W
 
 	point      string
 	in         *node[W]  // nil if the interval has no bounds
-	prev, next *Place[W] // the ring of those with the same region; nil once removed
+	prev, next *Place[W] // the ring of those with the same region; nil unless entered
+	own        [16]byte  // a short point, so that to compare it is no other cache line
 }
 
-// Add adds a region: point is the encoded values of the fields fixed by equality, "" if there are none. The strings are
-// kept, not copied. A watcher may have several regions, equal ones too, and is then found once for each.
+// Point is the point of the place's region.
+func (p *Place[W]) Point() string { return strings.Clone(p.point) }
+
+// Is reports whether the place's region has a point.
+func (p *Place[W]) Is(point []byte) bool { return p.point == string(point) }
+
+// Interval is the interval of the place's region, in one form for each set of values.
+func (p *Place[W]) Interval() Interval {
+	if p.in == nil {
+		return everything
+	}
+	return p.in.interval()
+}
+
+// Add is Enter with a new place.
 func (r *Regions[W]) Add(point string, iv Interval, w W) *Place[W] {
-	if r.points == nil {
-		r.points = make(map[string]spot[W])
-	}
-	p := &Place[W]{Watcher: w, point: point}
-	was := r.points[point]
-	s := was
-	s.add(p, iv.canonical())
-	if s != was {
-		r.points[p.point] = s
-	}
-	r.n++
+	p := new(Place[W])
+	r.Enter(p, point, iv, w)
 	return p
+}
+
+// Enter adds a region, whose place is then p: point is the encoded values of the fields fixed by equality, "" if there are
+// none. Long strings are kept, not copied. A watcher may have several regions, equal ones too, and is then found once for each.
+func (r *Regions[W]) Enter(p *Place[W], point string, iv Interval, w W) {
+	p.Watcher, p.point = w, point
+	if len(point) > 0 && len(point) <= len(p.own) {
+		copy(p.own[:], point)
+		p.point = unsafe.String(&p.own[0], len(point))
+	}
+	r.points.take(point).add(p, iv.canonical())
+	r.n++
 }
 
 func (s *spot[W]) add(p *Place[W], iv Interval) {
@@ -55,19 +73,15 @@ func (s *spot[W]) add(p *Place[W], iv Interval) {
 	n.places = n.places.with(p)
 }
 
-// Remove takes out what Add of this set returned. A second call does nothing.
+// Remove takes out a place that was entered in this set. A second call does nothing.
 func (r *Regions[W]) Remove(p *Place[W]) {
 	if p.next == nil {
 		return
 	}
-	was := r.points[p.point]
-	s := was
-	s.remove(p)
-	switch {
-	case s == spot[W]{}:
-		delete(r.points, p.point)
-	case s != was:
-		r.points[p.point] = s
+	s := r.points.find(maphash.String(r.points.seed, p.point), p.point)
+	hash := s.hash
+	if s.remove(p); s.empty() {
+		r.points.leave(hash)
 	}
 	r.n--
 	*p = Place[W]{Watcher: p.Watcher}
@@ -86,16 +100,33 @@ func (s *spot[W]) remove(p *Place[W]) {
 }
 
 // At calls found for each place whose region has this point and, on the other axis, this coordinate, in no particular
-// order. found must not change the set. visited is the work done: look-ups in the map, nodes of the tree and places.
+// order. found must not change the set. visited is the work done: look-ups of a point, nodes of the tree and places.
 // Both slices are only read, and not kept.
 func (r *Regions[W]) At(point, at []byte, found func(W)) (visited int) {
-	s := r.points[string(point)]
+	if r.n == 0 {
+		return 1
+	}
+	s := r.points.find(maphash.Bytes(r.points.seed, point), unsafe.String(unsafe.SliceData(point), len(point)))
+	if s == nil {
+		return 1
+	}
 	return 1 + s.everywhere.each(found) + s.root.stab(at, found)
+}
+
+// Near returns a place that At will probably call found for, or nil. It reads one cache line, of the table, and compares
+// no point: who is to call At for several points calls this for all of them first, and then reads the watchers, so that
+// the memory is fetched for all of them at the same time.
+func (r *Regions[W]) Near(point []byte) *Place[W] {
+	if r.n == 0 {
+		return nil
+	}
+	return r.points.spots[maphash.Bytes(r.points.seed, point)>>r.points.shift].everywhere
 }
 
 // All calls found for each place, in no particular order. found must not change the set.
 func (r *Regions[W]) All(found func(W)) {
-	for _, s := range r.points {
+	for i := range r.points.spots {
+		s := &r.points.spots[i]
 		s.everywhere.each(found)
 		s.root.each(found)
 	}
@@ -105,13 +136,15 @@ func (r *Regions[W]) All(found func(W)) {
 func (r *Regions[W]) Len() int { return r.n }
 
 // with adds p at the end of the ring that starts at head, and returns the start. The start stays if there was one, so that
-// a region that is watched already costs no write to the map. The ring shares one point string.
+// a region that is watched already costs no write to the table. The ring shares one string of a long point.
 func (head *Place[W]) with(p *Place[W]) *Place[W] {
 	if head == nil {
 		p.prev, p.next = p, p
 		return p
 	}
-	p.point = head.point
+	if len(p.point) > len(p.own) {
+		p.point = head.point
+	}
 	p.prev, p.next = head.prev, head
 	p.prev.next, head.prev = p, p
 	return head

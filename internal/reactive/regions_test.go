@@ -1,6 +1,7 @@
 package reactive
 
 import (
+	"hash/maphash"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -13,6 +14,11 @@ import (
 func at[W any](r *Regions[W], point, coordinate string) (found []W, visited int) {
 	visited = r.At([]byte(point), []byte(coordinate), func(w W) { found = append(found, w) })
 	return found, visited
+}
+
+// spotOf is what is watched at a point.
+func spotOf[W any](r *Regions[W], point string) *spot[W] {
+	return r.points.find(maphash.String(r.points.seed, point), point)
 }
 
 // treeHeight is the most that an AVL tree of n nodes has (Knuth, TAOCP vol. 3, 6.2.3, theorem A).
@@ -66,7 +72,7 @@ func TestOneForm(t *testing.T) {
 			r.Add("p", iv, i)
 		}
 		check(t, &r)
-		require.EqualValues(t, 1, r.points["p"].root.height)
+		require.EqualValues(t, 1, spotOf(&r, "p").root.height)
 		require.Equal(t, len(ivs), r.Len())
 	}
 }
@@ -89,32 +95,32 @@ func TestEmptied(t *testing.T) {
 	var r Regions[int]
 	a, b, c := r.Add("p", everything, 1), r.Add("p", span(1, 3), 2), r.Add("p", span(1, 2), 3)
 	r.Remove(b)
-	require.Nil(t, r.points["p"].root.find(span(1, 3)), "an interval that nobody watches is kept")
-	require.Equal(t, key(2), r.points["p"].root.max)
+	require.Nil(t, spotOf(&r, "p").root.find(span(1, 3)), "an interval that nobody watches is kept")
+	require.Equal(t, key(2), spotOf(&r, "p").root.max)
 	r.Remove(c)
-	require.Nil(t, r.points["p"].root)
+	require.Nil(t, spotOf(&r, "p").root)
 	r.Remove(a)
-	require.Empty(t, r.points)
+	require.Zero(t, r.points.taken)
 	require.Zero(t, r.Len())
 }
 
-// TestShared has many watchers of one region: they are one node, and one point string.
+// TestShared has many watchers of one region: they are one node, and one string of a long point.
 func TestShared(t *testing.T) {
-	const n = 10_000
+	const n, point = 10_000, "a point that is not short"
 	for _, iv := range []Interval{everything, span(1, 2)} {
 		var r Regions[int]
 		places := make([]*Place[int], n)
 		for i := range places {
-			places[i] = r.Add(name(0), iv, i)
+			places[i] = r.Add(point, iv, i)
 		}
 		check(t, &r)
-		if root := r.points[name(0)].root; root != nil {
+		if root := spotOf(&r, point).root; root != nil {
 			require.EqualValues(t, 1, root.height)
 		}
 		for _, p := range places {
 			require.True(t, unsafe.StringData(p.point) == unsafe.StringData(places[0].point))
 		}
-		found, visited := at(&r, name(0), key(1))
+		found, visited := at(&r, point, key(1))
 		require.Len(t, found, n)
 		require.LessOrEqual(t, visited, n+2)
 		rand.Shuffle(n, func(i, j int) { places[i], places[j] = places[j], places[i] })
@@ -122,7 +128,7 @@ func TestShared(t *testing.T) {
 			r.Remove(p)
 		}
 		check(t, &r)
-		found, _ = at(&r, name(0), key(1))
+		found, _ = at(&r, point, key(1))
 		require.Equal(t, []int{places[0].Watcher}, found)
 	}
 }
@@ -176,7 +182,7 @@ func TestVisitedDisjoint(t *testing.T) {
 		for _, i := range r.Perm(n) {
 			set.Add("", span(4*i, 4*i+2), i)
 		}
-		require.LessOrEqual(t, int(set.points[""].root.height), treeHeight(n))
+		require.LessOrEqual(t, int(spotOf(&set, "").root.height), treeHeight(n))
 		hit, miss := mostVisited(t, &set, 1, 1, 4*n, 4), mostVisited(t, &set, 0, 3, 4*n, 4)
 		t.Logf("%d intervals: at most %d visited for a hit, %d for a miss", n, hit, miss)
 		require.LessOrEqual(t, hit, probeBound(n))
@@ -237,4 +243,21 @@ func TestAtDoesNotAllocate(t *testing.T) {
 		r.At(point, coordinate, func(*int) { found++ })
 	}))
 	require.Greater(t, found, 100*100)
+}
+
+// TestNear: nearly all points are at their home, where what At finds is found ahead.
+func TestNear(t *testing.T) {
+	var r Regions[int]
+	require.Nil(t, r.Near([]byte("p")))
+	const n = 10_000
+	for i := range n {
+		r.Add(name(i), everything, i)
+	}
+	near := 0
+	for i := range n {
+		if p := r.Near([]byte(name(i))); p != nil && p.Watcher == i {
+			near++
+		}
+	}
+	require.Greater(t, near, n/2)
 }
