@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -204,7 +205,6 @@ func TestLookups(t *testing.T) {
 func TestWhatGoesWrong(t *testing.T) {
 	failure := errors.New("no")
 	run := func(a exprrules.Action) exprrules.Step { return exprrules.Step{Run: a} }
-	ctxOf := func(r exprrules.Rule) exprrules.Rule { return r }
 	for name, c := range map[string]struct {
 		rule  exprrules.Rule
 		part  string
@@ -239,25 +239,28 @@ func TestWhatGoesWrong(t *testing.T) {
 		"endless memory": {rule("bad", "bucket.products.inserted", `len(map(1..9000000, #)) > 0`, logs(`"x"`)), "if", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newShop(t)
-			var heard reports
-			e, b := start(t, s, exprrules.Options{OnError: heard.add, Timeout: time.Millisecond},
-				ctxOf(c.rule), rule("good", "bucket.products.inserted", `event.key == "p"`, logs(`"good"`)))
-			insert(t, s, "products", store.Fields{"id": "p"})
-			settle(t, s, b)
-			require.Equal(t, []string{"good"}, texts(t, s))
-			require.Len(t, heard.list(), 1)
-			var re *exprrules.RuleError
-			require.ErrorAs(t, heard.list()[0], &re)
-			require.Equal(t, exprrules.RuleError{Rule: "bad", Part: c.part, Topic: "bucket.products.inserted", Seq: 1, Err: re.Err}, *re)
-			if c.check != nil {
-				c.check(t, re)
-			}
-			require.EqualValues(t, 1, e.Stats().Failed)
-			require.EqualValues(t, 1, e.Stats().Fired)
-			require.Equal(t, exprrules.Failed, e.Trace()[0].Outcome)
-			require.Equal(t, re, e.Trace()[0].Err)
-			require.Zero(t, b.Stats().Failed, "OnError has heard of it")
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop(t)
+				var heard reports
+				e, b := start(t, s, exprrules.Options{OnError: heard.add, Timeout: time.Millisecond},
+					c.rule, rule("good", "bucket.products.inserted", `event.key == "p"`, logs(`"good"`)))
+				insert(t, s, "products", store.Fields{"id": "p"})
+				time.Sleep(time.Second)
+				synctest.Wait()
+				require.Equal(t, []string{"good"}, texts(t, s))
+				require.Len(t, heard.list(), 1)
+				var re *exprrules.RuleError
+				require.ErrorAs(t, heard.list()[0], &re)
+				require.Equal(t, exprrules.RuleError{Rule: "bad", Part: c.part, Topic: "bucket.products.inserted", Seq: 1, Err: re.Err}, *re)
+				if c.check != nil {
+					c.check(t, re)
+				}
+				require.EqualValues(t, 1, e.Stats().Failed)
+				require.EqualValues(t, 1, e.Stats().Fired)
+				require.Equal(t, exprrules.Failed, e.Trace()[0].Outcome)
+				require.Equal(t, re, e.Trace()[0].Err)
+				require.Zero(t, b.Stats().Failed, "OnError has heard of it")
+			})
 		})
 	}
 }

@@ -4,14 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker/nature"
+	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
+
+	"github.com/noex-go/store"
 )
 
 // scope is what the expressions of one rule are about, by type.
@@ -19,14 +25,17 @@ type scope struct {
 	ss  *schemas
 	env types.Map // event, old, new
 	lk  *lookups
+
+	// always are the variables that are never nil: their fields are variables of their
+	// own, which costs a third of what a field of a map costs.
+	always map[string]types.Map
 }
 
 // newScope returns the scope of rules with a pattern: old and new have the type of
 // the bucket's records, or none where the pattern is of every bucket; what is never
 // there is nil.
 func newScope(ss *schemas, lk *lookups, t topic) (*scope, error) {
-	var record types.Type = types.TypeOf(map[string]any{})
-	var key types.Type = types.Any
+	record, key := types.Map{types.Extra: types.Any}, types.Type(types.Any)
 	if t.bucket != "" {
 		sc, err := ss.of(t.bucket)
 		if err != nil {
@@ -34,17 +43,24 @@ func newScope(ss *schemas, lk *lookups, t topic) (*scope, error) {
 		}
 		record, key = sc.record, typeOf(sc.keyType())
 	}
-	env := types.Map{"old": types.Nil, "new": types.Nil, "event": types.Map{
+	event := types.Map{
 		"type": types.String, "topic": types.String, "bucket": types.String, "key": key,
 		"seq": types.Int64, "reason": types.String,
-	}}
-	if t.types[1] || t.types[2] { // inserted, updated
-		env["new"] = record
 	}
-	if t.types[2] || t.types[3] { // updated, deleted
-		env["old"] = record
+	sc := &scope{
+		ss: ss, lk: lk, env: types.Map{"event": event, "old": types.Nil, "new": types.Nil},
+		always: map[string]types.Map{"event": event},
 	}
-	return &scope{ss: ss, env: env, lk: lk}, nil
+	for name, without := range map[string]store.EventType{"new": store.Deleted, "old": store.Inserted} {
+		other := store.Inserted + store.Deleted - without
+		if t.types[store.Updated] || t.types[other] {
+			sc.env[name] = record
+			if !t.types[without] {
+				sc.always[name] = record
+			}
+		}
+	}
+	return sc, nil
 }
 
 // exprError is what is wrong with an expression: line from 1, column from 0; line 0
@@ -74,11 +90,16 @@ type expression struct {
 	event, old, new uses
 }
 
-// uses is which part of a variable an expression reads.
+// uses is which part of a variable an expression reads: fields, as variables of their
+// own or in a map; all of it; or, nothing set, whether it is nil.
 type uses struct {
+	flat   []flatField
 	fields []string
 	whole  bool
 }
+
+// flatField is a field as a variable.
+type flatField struct{ variable, field string }
 
 // compile compiles an expression, in two passes. The first one checks types: there
 // each lookup is taken for its arguments, one after the other, and then for a
@@ -96,7 +117,7 @@ func (sc *scope) compile(src string) (*expression, *exprError) {
 	// seen.
 	program, err := expr.Compile(src, opts...)
 	if check.found {
-		check.err, check.calls = nil, nil
+		check.again()
 		opts[len(opts)-1] = expr.Env(env)
 		program, err = expr.Compile(src, opts...)
 	}
@@ -112,14 +133,21 @@ func (sc *scope) compile(src string) (*expression, *exprError) {
 		return nil, locate(src, err)
 	}
 
-	reads := &reading{x: x}
-	x.program, err = expr.Compile(src, append(sc.lk.functions(), expr.Patch(reads), expr.Env(sc.env))...)
+	env = types.Map{}
+	for name, t := range sc.env {
+		env[name] = t
+	}
+	reads := &reading{sc: sc, x: x, event: check.event, old: check.old, new: check.new}
+	for _, f := range reads.flat() {
+		env[f.variable] = f.typ
+	}
+	x.program, err = expr.Compile(src, append(sc.lk.functions(), expr.Patch(reads), expr.Env(env))...)
 	if err != nil {
 		// The types of what lookups return are not known here; what they are used for
 		// was checked.
 		return nil, newExprError(err)
 	}
-	x.event, x.old, x.new = reads.event.uses(), reads.old.uses(), reads.new.uses()
+	x.event, x.old, x.new = reads.event.uses(sc, "event"), reads.old.uses(sc, "old"), reads.new.uses(sc, "new")
 	return x, nil
 }
 
@@ -163,6 +191,14 @@ type typing struct {
 	found bool
 	calls []lookup
 	err   *file.Error
+
+	event, old, new counting
+}
+
+// again forgets what it has seen, but for the results of lookups.
+func (v *typing) again() {
+	v.calls, v.err = nil, nil
+	v.event, v.old, v.new = counting{}, counting{}, counting{}
 }
 
 func (v *typing) bad(n ast.Node, format string, args ...any) {
@@ -176,6 +212,7 @@ func (v *typing) Visit(node *ast.Node) {
 	if id, ok := (*node).(*ast.IdentifierNode); ok && id.Value == "$env" {
 		v.bad(id, "unknown name $env")
 	}
+	v.uses(*node)
 	call, ok := (*node).(*ast.CallNode)
 	if !ok {
 		return
@@ -284,13 +321,6 @@ func filterTree(n ast.Node) (any, *file.Error) {
 	return n.Nature(), nil
 }
 
-// reading is the visitor of the second pass: it finds what an expression reads.
-type reading struct {
-	x *expression
-
-	event, old, new counting
-}
-
 // counting tells the uses of a variable that name a field, or compare it with nil,
 // from all.
 type counting struct {
@@ -298,9 +328,20 @@ type counting struct {
 	fields     []string
 }
 
-func (c *counting) uses() uses { return uses{c.fields, c.all > c.known} }
+// uses says how the fields are handed over.
+func (c *counting) uses(sc *scope, name string) (u uses) {
+	u.whole = c.all > c.known
+	for _, f := range c.fields {
+		if sc.always[name] == nil {
+			u.fields = append(u.fields, f)
+		} else if flat := (flatField{name + "." + f, f}); !slices.Contains(u.flat, flat) {
+			u.flat = append(u.flat, flat)
+		}
+	}
+	return u
+}
 
-func (v *reading) of(n ast.Node) *counting {
+func (v *typing) of(n ast.Node) *counting {
 	if id, ok := n.(*ast.IdentifierNode); ok {
 		switch id.Value {
 		case "event":
@@ -314,9 +355,9 @@ func (v *reading) of(n ast.Node) *counting {
 	return nil
 }
 
-// Visit counts.
-func (v *reading) Visit(node *ast.Node) {
-	switch n := (*node).(type) {
+// uses counts.
+func (v *typing) uses(n ast.Node) {
+	switch n := n.(type) {
 	case *ast.IdentifierNode:
 		if c := v.of(n); c != nil {
 			c.all++
@@ -336,9 +377,104 @@ func (v *reading) Visit(node *ast.Node) {
 				}
 			}
 		}
+	}
+}
+
+// reading is the visitor of the second pass: it puts variables in place of fields, of
+// what is never nil.
+type reading struct {
+	sc *scope
+	x  *expression
+
+	event, old, new counting
+}
+
+// typedField is a variable in place of a field, and its type.
+type typedField struct {
+	variable string
+	typ      types.Type
+}
+
+func (v *reading) flat() (list []typedField) {
+	for name, c := range map[string]*counting{"event": &v.event, "old": &v.old, "new": &v.new} {
+		record := v.sc.always[name]
+		if record == nil {
+			continue
+		}
+		for _, f := range c.fields {
+			typ := record[f]
+			if typ == nil {
+				typ = types.Any
+			}
+			list = append(list, typedField{name + "." + f, typ})
+		}
+	}
+	return list
+}
+
+// Visit replaces a field, and notes a lookup.
+func (v *reading) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.MemberNode:
+		id, ok := n.Node.(*ast.IdentifierNode)
+		name, known := n.Property.(*ast.StringNode)
+		if ok && known && v.sc.always[id.Value] != nil {
+			ast.Patch(node, &ast.IdentifierNode{Value: id.Value + "." + name.Value})
+		}
 	case *ast.CallNode:
 		if id, ok := n.Callee.(*ast.IdentifierNode); ok && isLookup(id.Value) {
 			v.x.looks = true
+		}
+	}
+}
+
+// withoutLookups returns the text of those operands of "and" that an expression
+// begins with and that look nothing up; empty if there are none.
+func withoutLookups(src string) string {
+	tree, err := parser.ParseWithConfig(src, lookupNames())
+	if err != nil {
+		return ""
+	}
+	var operands []ast.Node // from the left
+	for n := tree.Node; ; {
+		b, ok := n.(*ast.BinaryNode)
+		if !ok || b.Operator != "and" && b.Operator != "&&" {
+			operands = append(operands, n)
+			break
+		}
+		operands = append(operands, b.Right)
+		n = b.Left
+	}
+	slices.Reverse(operands)
+	var texts []string
+	for _, n := range operands {
+		f := finder{}
+		ast.Walk(&n, &f)
+		if f.found {
+			break
+		}
+		texts = append(texts, "("+n.String()+")")
+	}
+	return strings.Join(texts, " and ")
+}
+
+// lookupNames makes the parser read lookups as it does for compile.
+func lookupNames() *conf.Config {
+	c := conf.CreateNew()
+	for _, opt := range (&lookups{}).functions() {
+		opt(c)
+	}
+	return c
+}
+
+// finder looks for a lookup.
+type finder struct{ found bool }
+
+// Visit looks.
+func (f *finder) Visit(node *ast.Node) {
+	if call, ok := (*node).(*ast.CallNode); ok {
+		if id, ok := call.Callee.(*ast.IdentifierNode); ok && isLookup(id.Value) {
+			f.found = true
 		}
 	}
 }

@@ -25,6 +25,7 @@ type rule struct {
 	name  string
 	topic topic
 	cond  *expression // nil: always
+	guard *expression // what of cond can be judged without the store; nil: nothing, or all of it
 	steps []step
 }
 
@@ -121,6 +122,9 @@ func (c *compiler) compileRule() *rule {
 	}
 	if c.rule.If != "" {
 		r.cond = c.expression("if", c.rule.If)
+		if r.cond.looks {
+			r.guard = c.guard(c.rule.If)
+		}
 		if n := r.cond.nature; c.sc != nil && (n.Nil || !fits(&n, store.Bool)) {
 			c.bad("if", "must be true or false, not of type %s", typeName(&n))
 		}
@@ -144,6 +148,21 @@ func (c *compiler) expression(part, src string) *expression {
 	if err != nil {
 		c.badAt(c.rule.places.at(part, err.line, err.column), part, "%s", err.message)
 		return &expression{}
+	}
+	return x
+}
+
+// guard compiles those conditions that a condition with lookups begins with, joined
+// by "and", and that have none themselves. Where they do not hold, nothing of the
+// rest would have been judged: no transaction is needed to know.
+func (c *compiler) guard(src string) *expression {
+	text := withoutLookups(src)
+	if text == "" {
+		return nil
+	}
+	x, err := c.sc.compile(text)
+	if err != nil || x.looks || !fits(&x.nature, store.Bool) {
+		return nil
 	}
 	return x
 }
