@@ -138,7 +138,10 @@ func TestDataInPlaceOfEvents(t *testing.T) {
 	require.Equal(t, append(want, want...), texts(t, s))
 
 	for _, data := range []map[string]any{
-		nil, {"type": "born"}, {"type": "inserted"}, {"type": "inserted", "bucket": "products"},
+		nil,
+		{"type": "born"},
+		{"type": "inserted"},
+		{"type": "inserted", "bucket": "products"},
 		{"type": "inserted", "bucket": "products", "key": "p"},
 		{"type": "inserted", "bucket": "products", "key": "p", "seq": math.NaN()},
 		{"type": "inserted", "bucket": "products", "key": "p", "seq": -1},

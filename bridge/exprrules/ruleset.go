@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr/checker/nature"
-
 	"github.com/noex-go/store"
 )
 
@@ -293,6 +291,3 @@ func (c *compiler) fields(sc *schema, out *step) {
 		}
 	}
 }
-
-// natureOf is the type of a value that is what it is.
-func natureOf(v any) nature.Nature { return nature.NatureOf(v) }
