@@ -239,6 +239,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		"a hanging action": {rule("bad", "bucket.products.inserted", ``, run(func(ctx context.Context, _ *exprrules.Firing) error { <-ctx.Done(); return ctx.Err() })), "then[0]", func(t *testing.T, err error) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		}},
+		"endless loops":  {rule("bad", "bucket.products.inserted", `any(1..900, any(1..900, any(1..900, # < 0)))`, logs(`"x"`)), "if", nil},
 		"endless memory": {rule("bad", "bucket.products.inserted", `len(map(1..9000000, #)) > 0`, logs(`"x"`)), "if", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
