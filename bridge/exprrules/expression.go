@@ -106,8 +106,14 @@ type flatField struct{ variable, field string }
 // each lookup is taken for its arguments, one after the other, and then for a
 // variable of the type that it returns, which no function of this language could say.
 // The second one makes the program; the types of what lookups return are not known
-// there, but what is done with them was checked.
-func (sc *scope) compile(src string) (*expression, *exprError) {
+// there, but what is done with them was checked. A panic of the language's own code
+// is an error of the expression that caused it.
+func (sc *scope) compile(src string) (x *expression, wrong *exprError) {
+	defer func() {
+		if p := recover(); p != nil {
+			x, wrong = nil, &exprError{message: fmt.Sprintf("the expression cannot be compiled: %v", p)}
+		}
+	}()
 	check, program, err := sc.check(src)
 	if check.err != nil {
 		return nil, locate(src, check.err)
@@ -119,7 +125,7 @@ func (sc *scope) compile(src string) (*expression, *exprError) {
 		return nil, locate(src, err)
 	}
 	node := program.Node()
-	x := &expression{nature: *node.Nature(), constant: literal(node)}
+	x = &expression{nature: *node.Nature(), constant: literal(node)}
 	env := maps.Clone(sc.env)
 	for name, c := range check.counts() {
 		u := c.uses(sc, name)
