@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -167,4 +168,67 @@ func TestTxCommitted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTxCommittedBesideOthers: whatever commits at the same time, alone or in the
+// log's groups, each transaction knows the sequence that its own event has.
+func TestTxCommittedBesideOthers(t *testing.T) {
+	for name, opt := range map[string]store.Options{
+		"memory only": {},
+		"log":         {Persistence: store.Persistence{Adapter: memory.New()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const writers, each = 6, 60
+			ctx := t.Context()
+			s, buckets := eventStore(t, opt, "a", "b")
+			heard := map[int64]store.Seq{}
+			_, err := s.On("bucket.a.inserted", func(e store.Event) { heard[e.Key.Value().(int64)] = e.Seq })
+			require.NoError(t, err)
+			var mu sync.Mutex
+			told := map[int64]store.Seq{}
+			done := make(chan error, writers)
+			for w := range int64(writers) {
+				go func() {
+					for i := range int64(each) {
+						key := w*each + i
+						if i%5 == 0 { // no transaction
+							if _, err := buckets["b"].Insert(ctx, store.Fields{"id": writers*each + key}); err != nil {
+								done <- err
+								return
+							}
+						}
+						var tx *store.Tx
+						err := s.Transaction(ctx, func(t *store.Tx) error {
+							tx = t
+							_, err := buckets["a"].In(t).Insert(ctx, store.Fields{"id": key})
+							return errors.Join(err, touchB(ctx, buckets["b"].In(t), key))
+						})
+						if err != nil {
+							done <- err
+							return
+						}
+						mu.Lock()
+						told[key] = tx.Committed()
+						mu.Unlock()
+					}
+					done <- nil
+				}()
+			}
+			for range writers {
+				require.NoError(t, <-done)
+			}
+			require.NoError(t, s.Settle(ctx))
+			require.Len(t, told, writers*each)
+			require.Equal(t, heard, told)
+		})
+	}
+}
+
+// touchB makes every other transaction one over two buckets.
+func touchB(ctx context.Context, b *store.Bucket, key int64) error {
+	if key%2 == 0 {
+		return nil
+	}
+	_, err := b.Insert(ctx, store.Fields{"id": key})
+	return err
 }

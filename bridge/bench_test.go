@@ -2,7 +2,9 @@ package bridge_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/noex-go/store"
 	"github.com/noex-go/store/bridge"
@@ -73,6 +75,60 @@ func BenchmarkWrite(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkAdded measures what a bridge adds to a write as a difference within one
+// run: bursts of writes without one and with one in turn, the bridge at rest in
+// between. An operation is a burst of each.
+func BenchmarkAdded(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		r    bridge.Receiver
+	}{
+		{"events", eventFunc(func(context.Context, string, store.Event) error { return nil })},
+		{"data", bridge.ReceiverFunc(func(context.Context, string, map[string]any) error { return nil })},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			const burst = 512
+			ctx := context.Background()
+			var took [2]time.Duration
+			_, plain := newStore(b, store.Options{}, "a")
+			s, bridged := newStore(b, store.Options{}, "a")
+			buckets := [2]*store.Bucket{plain["a"], bridged["a"]}
+			for _, bucket := range buckets {
+				insert(b, bucket, 1)
+			}
+			br := forward(b, s, c.r, bridge.Options{})
+			n, bursts := 0, 0
+			for b.Loop() {
+				bursts++
+				for i, bucket := range buckets {
+					start := time.Now()
+					for range burst {
+						n++
+						if _, err := bucket.Patch(ctx, 1, store.Fields{"n": n}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					took[i] += time.Since(start)
+				}
+				if err := s.Settle(ctx); err != nil {
+					b.Fatal(err)
+				}
+				for br.Stats().Queued > 0 {
+					runtime.Gosched()
+				}
+			}
+			if err := br.Stop(ctx); err != nil {
+				b.Fatal(err)
+			}
+			per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(bursts*burst) }
+			b.ReportMetric(per(took[0]), "alone-ns/write")
+			b.ReportMetric(per(took[1]), "bridged-ns/write")
+			b.ReportMetric(per(took[1]-took[0]), "added-ns/write")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

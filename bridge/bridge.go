@@ -32,6 +32,14 @@
 //
 // An event whose receiver failed is not forwarded again: who needs that keeps the
 // events in a bucket, and deletes those that were received.
+//
+// # Cost
+//
+// A writer does for a bridge what it does for any handler of events: it hands the
+// commit over and wakes who sleeps. With all that the bridge and the default data
+// cost on one processor, a write took 0.7 µs more than the 0.4 µs that it took alone;
+// 0.5 µs more where the receiver takes events as they are (BenchmarkWrite with
+// -cpu 1; BenchmarkAdded shows the difference within one run).
 package bridge
 
 import (

@@ -46,6 +46,7 @@ func BenchmarkJudge(b *testing.B) {
 		{"1-condition-false", conditions[:1]},
 		{"10-conditions-false", conditions},
 		{"1-lookup-false", []exprrules.Rule{rule("r", "bucket.products.updated", `exists("orders", {product: new.id})`, logs(`"x"`))}},
+		{"1-lookup-guarded", []exprrules.Rule{rule("r", "bucket.products.updated", `new.stock < new.minimum and exists("orders", {product: new.id})`, logs(`"x"`))}},
 		{"1-fires", []exprrules.Rule{rule("r", "bucket.products.updated", `new.stock > 3`, exprrules.Step{Upsert: "totals", Set: map[string]any{"product": "new.id", "amount": "new.stock"}})}},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/noex-go/store"
+	"github.com/noex-go/store/bridge"
 	"github.com/noex-go/store/internal/feed"
 )
 
@@ -80,10 +81,14 @@ type Engine struct {
 	j       judging
 	causes  causes
 
+	events, evaluated atomic.Int64 // of stats
+
 	mu    sync.Mutex // protects what follows; a leaf
 	stats Stats
 	ring  ring
 }
+
+var _ bridge.EventReceiver = (*Engine)(nil)
 
 // Stats is what an engine has done so far.
 type Stats struct {
@@ -190,6 +195,7 @@ func (e *Engine) Stats() Stats {
 	defer e.mu.Unlock()
 	s := e.stats
 	s.Rules = len(e.set.Load().rules)
+	s.Events, s.Evaluated = e.events.Load(), e.evaluated.Load()
 	return s
 }
 

@@ -75,9 +75,9 @@ type record struct {
 	m map[string]any
 }
 
-func (r record) none() bool { return r.m == nil && r.r.IsZero() }
+func (r *record) none() bool { return r.m == nil && r.r.IsZero() }
 
-func (r record) get(field string) any {
+func (r *record) get(field string) any {
 	if r.m != nil {
 		return r.m[field]
 	}
@@ -100,7 +100,7 @@ func (r record) get(field string) any {
 }
 
 // all is the whole record, a map of its own; nil where there is none.
-func (r record) all() map[string]any {
+func (r *record) all() map[string]any {
 	if r.m != nil {
 		return maps.Clone(r.m)
 	}

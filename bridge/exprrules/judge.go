@@ -17,7 +17,7 @@ import (
 type judging struct {
 	lk  *lookups
 	vm  vm.VM
-	h   *happening
+	h   happening
 	env map[string]any // of the variables
 	ev  map[string]any // event, old and new: the fields that an expression names
 	old map[string]any
@@ -25,8 +25,7 @@ type judging struct {
 }
 
 // begin takes an event.
-func (j *judging) begin(h *happening) {
-	j.h = h
+func (j *judging) begin() {
 	if j.env == nil {
 		j.env, j.ev, j.old, j.new = map[string]any{}, map[string]any{}, map[string]any{}, map[string]any{}
 	}
@@ -34,7 +33,7 @@ func (j *judging) begin(h *happening) {
 
 // end lets the event go.
 func (j *judging) end() {
-	j.h = nil
+	j.h = happening{}
 	clear(j.env)
 	clear(j.ev)
 	clear(j.old)
@@ -46,9 +45,9 @@ func (j *judging) end() {
 // run evaluates an expression. What it reads of the records is looked up first: in
 // maps that are used again, unless the expression could hand such a map on.
 func (j *judging) run(x *expression) (any, error) {
-	j.env["event"] = fill(j.ev, j.h, &x.event)
-	j.env["old"] = fill(j.old, j.h.old, &x.old)
-	j.env["new"] = fill(j.new, j.h.new, &x.new)
+	fill(j, "event", j.ev, &j.h, &x.event)
+	fill(j, "old", j.old, &j.h.old, &x.old)
+	fill(j, "new", j.new, &j.h.new, &x.new)
 	v, err := j.vm.Run(x.program, j.env)
 	if err != nil {
 		return nil, runError(err)
@@ -63,18 +62,22 @@ type source interface {
 	all() map[string]any // its own
 }
 
-// fill returns what an expression reads of a variable.
-func fill[S source](m map[string]any, r S, u *uses) any {
+// fill hands over what an expression reads of a variable.
+func fill[S source](j *judging, name string, m map[string]any, r S, u *uses) {
+	for i := range u.flat {
+		j.env[u.flat[i].variable] = r.get(u.flat[i].field)
+	}
 	switch {
 	case r.none():
-		return nil
+		j.env[name] = nil
 	case u.whole:
-		return r.all()
+		j.env[name] = r.all()
+	default:
+		for _, name := range u.fields {
+			m[name] = r.get(name)
+		}
+		j.env[name] = m
 	}
-	for _, name := range u.fields {
-		m[name] = r.get(name)
-	}
-	return m
 }
 
 // runError is an error of an expression: that of a lookup as it is, one of the
@@ -95,6 +98,10 @@ type inside struct{ e *Engine }
 
 // judge judges an event in its turn.
 func (e *Engine) judge(ctx context.Context, h happening) error {
+	if len(e.set.Load().of(h.bucket, h.typ)) == 0 {
+		e.events.Add(1)
+		return nil
+	}
 	if ctx.Value(inside{e}) != nil {
 		return ErrReentered
 	}
@@ -109,15 +116,13 @@ func (e *Engine) judge(ctx context.Context, h happening) error {
 	}
 	defer func() { <-e.turn }()
 	rules := e.set.Load().of(h.bucket, h.typ)
-	e.count(func(s *Stats) { s.Events++ })
-	if len(rules) == 0 {
-		return nil
-	}
-	e.j.begin(&h)
+	e.events.Add(1)
+	e.j.h = h
+	e.j.begin()
 	defer e.j.end()
 	var errs []error
 	for _, r := range rules {
-		if err := e.judgeBy(ctx, r, &h); err != nil {
+		if err := e.judgeBy(ctx, r, &e.j.h); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -129,9 +134,13 @@ func (e *Engine) judge(ctx context.Context, h happening) error {
 // holds when the rule has taken effect.
 func (e *Engine) judgeBy(ctx context.Context, r *rule, h *happening) error {
 	if r.cond != nil {
-		e.count(func(s *Stats) { s.Evaluated++ })
+		e.evaluated.Add(1)
+		first := r.guard
 		if !r.cond.looks {
-			if ok, err := e.j.holds(r.cond); err != nil {
+			first = r.cond
+		}
+		if first != nil {
+			if ok, err := e.j.holds(first); err != nil {
 				return e.failed(&firing{r: r, h: h, start: e.opt.Clock(), chain: e.causes.of(h.seq)}, err)
 			} else if !ok {
 				return nil

@@ -243,3 +243,39 @@ func TestTypesThatFit(t *testing.T) {
 		"since": time.Unix(5, 0).UTC(), "sold": true, "raw": []byte("hi"), "more": map[string]any{"a": []any{int64(1)}}, "minimum": int64(10),
 	}, m)
 }
+
+// TestConditionsThatFit: what is no problem, also where little is known of the values.
+func TestConditionsThatFit(t *testing.T) {
+	s := newShop(t)
+	insert(t, s, "log", store.Fields{"text": "a", "anything": 4})
+	for _, cond := range []string{
+		`count("log", {anything: new.more.x, n: new.more.y, text: "a"}) > 0`,
+		`exists("products", {"more.a.b": new.stock, "since": {"$lt": now()}})`,
+		`exists("products", {_updatedAt: {"$gt": new.more.x}, _version: 1})`,
+		`exists("products", {"$or": [{stock: {"$in": new.tags}}, {stock: {"$between": new.tags}}, {"$not": {name: {"$exists": new.sold}}}]})`,
+		`exists("products", {stock: {"$nin": [new.stock, 2]}, name: {"$startsWith": new.name, "$contains": new.more.t}})`,
+		`exists("products", {stock: {"$not": {"$gt": new.more.x}}, price: new.stock, weight: new.price, sold: new.sold, raw: new.raw})`,
+		`exists("products", {name: nil, tags: {"$contains": new.name}, more: new.more})`,
+		`get("products", new.more.id) == nil and get("orders", new.stock)?.amount != 3`,
+		`first("orders", {product: first("products")?.id ?? "none"})?.state in ["open", "done"]`,
+		`all(find("orders"), .amount > 0 and exists("products", {id: .product}))`,
+		`let n = count("orders"); n > 1 and n < 5`,
+		`find("log")[0].anything == new.weight + 1`,
+		`new["stock"] > 1 and new.tags[0] == "x" and "a" in new.tags and new.more?.a?.b == nil`,
+		`event.key == new.id and event.seq > 0 and event.type in ["inserted", "updated"]`,
+		`len(new) > 3 and (new.price ?? 0) * 2 >= new.stock and duration("1h") > now() - (new.since ?? now())`,
+		`any([1, 2], # == new.stock) and (if new.sold { true } else { false })`,
+	} {
+		e, err := exprrules.New(s, exprrules.Options{})
+		require.NoError(t, err)
+		require.NoError(t, e.Load([]exprrules.Rule{rule("r", "bucket.products.updated", cond, logs(`"x"`))}), cond)
+		require.NoError(t, e.Emit(t.Context(), "t", map[string]any{
+			"type": "updated", "bucket": "products", "key": "p", "seq": 1, "oldRecord": map[string]any{},
+			"newRecord": map[string]any{
+				"id": "p", "name": "n", "stock": int64(2), "minimum": int64(1), "price": 2.5, "weight": int64(3), "tags": []any{int64(1), int64(3)},
+				"since": time.Unix(5, 0), "sold": true, "raw": []byte("r"), "more": map[string]any{"x": int64(1), "y": int64(2), "t": "x", "id": "q"},
+			},
+		}), cond)
+		require.EqualValues(t, 1, e.Stats().Evaluated)
+	}
+}

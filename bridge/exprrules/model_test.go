@@ -132,3 +132,36 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCondition: an expression is refused, or judges an event, or fails to: it never
+// gets past the engine.
+func FuzzCondition(f *testing.F) {
+	for _, src := range []string{
+		`new.stock < new.minimum and not exists("orders", {product: new.id})`,
+		`any(find("orders", {amount: {"$in": new.tags}}), .amount > 1) or get("totals", new.id)?.amount == nil`,
+		`let x = old ?? {}; keys(x)[0] == "a" ? new.since < now() : count("log") > len(new)`,
+		`new.name matches "a+" and new.tags[1:] == [1.5] and event.key in new.more`,
+	} {
+		f.Add(src)
+	}
+	s := newShop(f)
+	e, err := exprrules.New(s, exprrules.Options{TraceSize: -1})
+	require.NoError(f, err)
+	data := map[string]any{
+		"type": "updated", "bucket": "products", "key": "p", "seq": 1, "oldRecord": map[string]any{},
+		"newRecord": map[string]any{"id": "p", "stock": int64(2), "tags": []any{int64(1)}, "more": map[string]any{"a": 1.5}},
+	}
+	f.Fuzz(func(t *testing.T, cond string) {
+		r := rule("r", "bucket.products.updated", cond, exprrules.Step{Run: nothing})
+		if err := e.Load([]exprrules.Rule{r}); err != nil {
+			var le *exprrules.LoadError
+			require.ErrorAs(t, err, &le)
+			return
+		}
+		if err := e.Emit(t.Context(), "t", data); err != nil {
+			var re *exprrules.RuleError
+			require.ErrorAs(t, err, &re)
+			require.Equal(t, "if", re.Part)
+		}
+	})
+}

@@ -30,7 +30,7 @@ func Parse(data []byte) ([]Rule, error) {
 	case len(bytes.TrimSpace(data)) == 0:
 		return nil, &LoadError{Err: ErrEmpty}
 	}
-	p := &parser{lines: strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")}
+	p := &fileReader{lines: strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")}
 	root, err := readNode(data)
 	switch {
 	case errors.Is(err, ErrEmpty):
@@ -77,8 +77,8 @@ func syntaxProblem(err error) Problem {
 	return Problem{Line: 1, Column: 1, Message: strings.TrimPrefix(text, "yaml: ")}
 }
 
-// parser turns the tree of a file into rules, and gathers what is wrong.
-type parser struct {
+// fileReader turns the tree of a file into rules, and gathers what is wrong.
+type fileReader struct {
 	lines    []string
 	problems []Problem
 
@@ -86,13 +86,13 @@ type parser struct {
 	places places
 }
 
-func (p *parser) bad(n *yaml.Node, part, format string, args ...any) {
+func (p *fileReader) bad(n *yaml.Node, part, format string, args ...any) {
 	p.problems = append(p.problems, Problem{
 		Rule: p.rule, Part: part, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(format, args...),
 	})
 }
 
-func (p *parser) file(root *yaml.Node) (rules []Rule) {
+func (p *fileReader) file(root *yaml.Node) (rules []Rule) {
 	found := false
 	p.object(root, "", func(name string, key, v *yaml.Node) bool {
 		if name != "rules" {
@@ -117,7 +117,7 @@ func (p *parser) file(root *yaml.Node) (rules []Rule) {
 
 // object calls entry for each entry of an object; entry reports whether it knows the
 // name.
-func (p *parser) object(n *yaml.Node, part string, entry func(name string, key, v *yaml.Node) bool) {
+func (p *fileReader) object(n *yaml.Node, part string, entry func(name string, key, v *yaml.Node) bool) {
 	if n.Kind != yaml.MappingNode {
 		p.bad(n, part, "must be an object, with names and values")
 		return
@@ -141,7 +141,7 @@ func (p *parser) object(n *yaml.Node, part string, entry func(name string, key, 
 }
 
 // text is a scalar as it is written.
-func (p *parser) text(n *yaml.Node, part string) string {
+func (p *fileReader) text(n *yaml.Node, part string) string {
 	p.places.of[part] = n
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 		p.bad(n, part, "must be a text")
@@ -150,7 +150,7 @@ func (p *parser) text(n *yaml.Node, part string) string {
 	return n.Value
 }
 
-func (p *parser) parseRule(i int, n *yaml.Node) (r Rule) {
+func (p *fileReader) parseRule(i int, n *yaml.Node) (r Rule) {
 	p.rule = fmt.Sprintf("rule %d", i+1)
 	p.places = places{of: map[string]*yaml.Node{"": n}, lines: p.lines}
 	if n.Kind == yaml.MappingNode { // first, so that every problem has it
@@ -189,7 +189,7 @@ func (p *parser) parseRule(i int, n *yaml.Node) (r Rule) {
 	return r
 }
 
-func (p *parser) step(part string, n *yaml.Node) (s Step) {
+func (p *fileReader) step(part string, n *yaml.Node) (s Step) {
 	p.places.of[part] = n
 	p.object(n, part, func(name string, _, v *yaml.Node) bool {
 		sub := part + "." + name
@@ -222,7 +222,7 @@ func (p *parser) step(part string, n *yaml.Node) (s Step) {
 	return s
 }
 
-func (p *parser) values(n *yaml.Node, part string) map[string]any {
+func (p *fileReader) values(n *yaml.Node, part string) map[string]any {
 	p.places.of[part] = n
 	m, _ := p.value(n, part, 0).(map[string]any)
 	if n.Kind != yaml.MappingNode {
@@ -232,7 +232,7 @@ func (p *parser) values(n *yaml.Node, part string) map[string]any {
 }
 
 // value reads a value: texts stay texts, to be compiled.
-func (p *parser) value(n *yaml.Node, part string, depth int) any {
+func (p *fileReader) value(n *yaml.Node, part string, depth int) any {
 	p.places.of[part] = n
 	if depth > maxNesting {
 		p.bad(n, part, "is nested too deeply")
@@ -259,7 +259,7 @@ func (p *parser) value(n *yaml.Node, part string, depth int) any {
 	return nil
 }
 
-func (p *parser) scalar(n *yaml.Node, part string) any {
+func (p *fileReader) scalar(n *yaml.Node, part string) any {
 	if !slices.Contains([]string{"!!null", "!!bool", "!!int", "!!float", "!!timestamp"}, n.Tag) {
 		return n.Value
 	}

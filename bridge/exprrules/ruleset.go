@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr/checker/nature"
-
 	"github.com/noex-go/store"
 )
 
@@ -25,6 +23,7 @@ type rule struct {
 	name  string
 	topic topic
 	cond  *expression // nil: always
+	guard *expression // what of cond can be judged without the store; nil: nothing, or all of it
 	steps []step
 }
 
@@ -121,6 +120,9 @@ func (c *compiler) compileRule() *rule {
 	}
 	if c.rule.If != "" {
 		r.cond = c.expression("if", c.rule.If)
+		if r.cond.looks {
+			r.guard = c.guard(c.rule.If)
+		}
 		if n := r.cond.nature; c.sc != nil && (n.Nil || !fits(&n, store.Bool)) {
 			c.bad("if", "must be true or false, not of type %s", typeName(&n))
 		}
@@ -144,6 +146,21 @@ func (c *compiler) expression(part, src string) *expression {
 	if err != nil {
 		c.badAt(c.rule.places.at(part, err.line, err.column), part, "%s", err.message)
 		return &expression{}
+	}
+	return x
+}
+
+// guard compiles those conditions that a condition with lookups begins with, joined
+// by "and", and that have none themselves. Where they do not hold, nothing of the
+// rest would have been judged: no transaction is needed to know.
+func (c *compiler) guard(src string) *expression {
+	text := withoutLookups(src)
+	if text == "" {
+		return nil
+	}
+	x, err := c.sc.compile(text)
+	if err != nil || x.looks || !fits(&x.nature, store.Bool) {
+		return nil
 	}
 	return x
 }
@@ -274,6 +291,3 @@ func (c *compiler) fields(sc *schema, out *step) {
 		}
 	}
 }
-
-// natureOf is the type of a value that is what it is.
-func natureOf(v any) nature.Nature { return nature.NatureOf(v) }

@@ -208,6 +208,15 @@ func dummyOf(n *nature.Nature) (v any, ok bool) {
 	return nil, false
 }
 
+// dummyFor is some value of a field, or of the metadata.
+func (sc *schema) dummyFor(field string) any {
+	f, ok := sc.def.Schema[field]
+	if _, meta := sc.record[field]; !ok && meta {
+		return int64(0)
+	}
+	return dummy(f.Type)
+}
+
 // standIn makes a value of a filter whose leaves of type *nature.Nature are not known
 // yet: dummies that fit what is asked of the field.
 func (sc *schema) standIn(v any, field, op string) any {
@@ -235,7 +244,7 @@ func (sc *schema) standIn(v any, field, op string) any {
 		if d, ok := dummyOf(v); ok && op != "$in" && op != "$nin" && op != "$between" {
 			return d
 		}
-		one := dummy(sc.def.Schema[field].Type)
+		one := sc.dummyFor(field)
 		switch op {
 		case "$in", "$nin":
 			if d, ok := dummyOf(v); ok {

@@ -47,11 +47,11 @@ func (t *template) nature() nature.Nature {
 	case t.x != nil:
 		return t.x.nature
 	case t.object != nil:
-		return natureOf(map[string]any{})
+		return nature.NatureOf(map[string]any{})
 	case t.list != nil:
-		return natureOf([]any{})
+		return nature.NatureOf([]any{})
 	}
-	return natureOf(t.value)
+	return nature.NatureOf(t.value)
 }
 
 // constant is the value of a template that is a literal.
