@@ -53,17 +53,17 @@
 //     (TestSnapshotHeldForLong, TestLagged, TestLaggedMemory; internal/table:
 //     TestHeldSnapshotIsBounded; internal/feed: TestMissedIsExact)
 //     A subscriber of a live query holds one result, the newest.
-//  7. User code is contained. Default functions, update functions, query functions,
-//     handlers and callbacks run neither under a lock nor in a bucket's server: one
+//  7. User code is contained. Default functions, validators, update functions, query
+//     functions, handlers and callbacks run neither under a lock nor in a bucket's server: one
 //     that blocks delays its own call or subscription only. The panic of a default
-//     or an update function comes back as a [*PanicError] of that call, which changes
+//     function, a validator or an update function comes back as a [*PanicError] of that call, which changes
 //     nothing; that of a query function is the outcome of that query, until what it
-//     has read changes; that of a handler or a callback is reported, and it is called
-//     for the next event.
+//     has read changes; that of a handler or a callback is reported, as is its end
+//     of the goroutine, and it is called for the next event.
 //     A defect of the store itself that panics in a write takes that write back and
 //     becomes its error; a server that dies is replaced. (TestUserPanics,
-//     TestDefaultFunctionsThatFail, TestPanickingHandler, TestPanicInline,
-//     TestPanicInGroup, TestServerDies)
+//     TestDefaultFunctionsThatFail, TestValidators, TestPanickingHandler,
+//     TestHandlerEndsItsGoroutine, TestPanicInline, TestPanicInGroup, TestServerDies)
 //  8. Values are safe. Nothing that a caller passes in or gets out shares memory
 //     that can change with the store: records are immutable, all else is
 //     copied. Only the result of a live query is shared, by its subscribers: what
@@ -79,7 +79,7 @@
 //     TestCrash, TestFaults, TestBitFlips, TestKilled)
 //  10. Goroutines. [Store] lists every one; [Store.Close] is idempotent and waits for
 //     all of them. (TestCloseDuringEverything, TestCloseWithStuckHandler,
-//     TestNoGoroutineLeak)
+//     TestListenerEnds, TestNoGoroutineLeak)
 //
 // # Reading order
 //
@@ -88,8 +88,9 @@
 //   - store.go, bucket.go, typedbucket.go, record.go, errors.go: what users see
 //   - schema.go, prepare.go: what a record must be, and how it becomes one
 //   - write.go, server.go, commit.go: how a write happens
-//   - ttl.go, evict.go: what the store itself deletes; alter.go, home.go: how a
-//     bucket becomes another
+//   - rules.go, nested.go, nestedgo.go, validate.go: the rules that it is held to
+//   - ttl.go, evict.go: what the store itself deletes; change.go, alter.go,
+//     carry.go, home.go: how a bucket becomes another
 //   - filter.go, query.go, page.go, aggregate.go, group.go: what can be asked
 //   - compile.go, condition.go, plan.go, pick.go, exec.go, sorter.go: how it is
 //     answered
