@@ -22,8 +22,8 @@ type Cursor struct {
 	// scan: the next cell
 	chunk, cell int
 	// index: whichever the index has
-	words walk[uint64]
-	texts walk[string]
+	words walk[uint64, none]
+	texts walk[string, uint32]
 }
 
 type cursorKind uint8
@@ -62,10 +62,10 @@ func (c *Cursor) ScanAfter(v View, ord uint64) {
 func (c *Cursor) Lookup(v View, i int, k Key) {
 	c.v, c.dir, c.back = v, v.r.rows.dir.Load(), false
 	switch x := v.r.indexes[i].(type) {
-	case *keyIndex[string]:
+	case *textIndex:
 		c.kind = cursorTexts
 		c.texts.lookup(x, k.Text)
-	case *keyIndex[uint64]:
+	case *wordIndex:
 		c.kind = cursorWords
 		c.words.lookup(x, k.Word)
 	}
@@ -76,10 +76,10 @@ func (c *Cursor) Lookup(v View, i int, k Key) {
 func (c *Cursor) Range(v View, i int, g Range, back bool) {
 	c.v, c.dir, c.back = v, v.r.rows.dir.Load(), back
 	switch x := v.r.indexes[i].(type) {
-	case *keyIndex[string]:
+	case *textIndex:
 		c.kind = cursorTexts
 		c.texts.between(x, bounds[string]{g.Lo.Text, g.Hi.Text, g.NoLo, g.NoHi}, back)
-	case *keyIndex[uint64]:
+	case *wordIndex:
 		c.kind = cursorWords
 		c.words.between(x, bounds[uint64]{g.Lo.Word, g.Hi.Word, g.NoLo, g.NoHi}, back)
 	}
@@ -262,15 +262,15 @@ type bounds[K cmp.Ordered] struct {
 
 // walk is the part of a Cursor that stands in an index: on an entry of a leaf,
 // and within the set of rows of the entry before, if that has one.
-type walk[K cmp.Ordered] struct {
-	x    *keyIndex[K]
-	at   cursor[K]
+type walk[K cmp.Ordered, S abbr] struct {
+	x    *keyIndex[K, S]
+	at   rowCursor[K, S]
 	b    bounds[K]
 	step int  // +1, or -1 for descending keys
 	end  int  // position in the leaf where the walk leaves it
 	last bool // the walk ends with this leaf
 
-	set   cursor[uint32] // words of the set that come next
+	set   setCursor // words of the set that come next
 	inSet bool
 	key   K      // of the set
 	word  uint64 // rows left of the current word
@@ -281,16 +281,16 @@ type walk[K cmp.Ordered] struct {
 	buf   []byte // scratch for comparing keys
 }
 
-func (w *walk[K]) lookup(x *keyIndex[K], k K) {
-	*w = walk[K]{x: x, step: 1, last: true}
+func (w *walk[K, S]) lookup(x *keyIndex[K, S], k K) {
+	*w = walk[K, S]{x: x, step: 1, last: true}
 	if l, slot, ok := x.entry(k); ok {
-		w.at = cursor[K]{l: l, p: permPut(0, 0, slot)} // the entry alone
+		w.at = rowCursor[K, S]{l: l, p: permPut(0, 0, slot)} // the entry alone
 		w.end = 1
 	}
 }
 
-func (w *walk[K]) between(x *keyIndex[K], b bounds[K], back bool) {
-	*w = walk[K]{x: x, b: b, step: 1}
+func (w *walk[K, S]) between(x *keyIndex[K, S], b bounds[K], back bool) {
+	*w = walk[K, S]{x: x, b: b, step: 1}
 	switch {
 	case !b.noLo && !b.noHi && b.lo >= b.hi:
 		return
@@ -310,7 +310,7 @@ func (w *walk[K]) between(x *keyIndex[K], b bounds[K], back bool) {
 }
 
 // enter finds where the walk leaves the leaf that it has come to.
-func (w *walk[K]) enter() {
+func (w *walk[K, S]) enter() {
 	l, p := w.at.l, w.at.p
 	if l == nil {
 		return
@@ -332,7 +332,7 @@ func (w *walk[K]) enter() {
 }
 
 // leave goes on to the next leaf.
-func (w *walk[K]) leave() {
+func (w *walk[K, S]) leave() {
 	switch {
 	case w.last:
 		w.at.l = nil
@@ -345,7 +345,7 @@ func (w *walk[K]) leave() {
 	w.enter()
 }
 
-func (w *walk[K]) next(c *Cursor, buf []*Version, rows []uint32) (n int) {
+func (w *walk[K, S]) next(c *Cursor, buf []*Version, rows []uint32) (n int) {
 	for n < len(buf) {
 		switch {
 		case w.inSet:
@@ -362,7 +362,7 @@ func (w *walk[K]) next(c *Cursor, buf []*Version, rows []uint32) (n int) {
 }
 
 // entries takes entries of one row each, up to one with a set.
-func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
+func (w *walk[K, S]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	l, p := w.at.l, w.at.p
 	var slots [leafSlots]uint8
 	k := 0
@@ -402,7 +402,7 @@ func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
 }
 
 // rows takes rows of a set, 64 at a time.
-func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
+func (w *walk[K, S]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	seq := c.v.seq
 	for n < len(buf) {
 		heads := buf[n:min(len(buf), n+64)]
@@ -436,7 +436,7 @@ func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 // heads loads the newest versions of the next rows, all before any of them is
 // looked at (see Cursor), and their numbers into rows[at:]. plain reports that
 // all are what the view sees, without a look.
-func (w *walk[K]) heads(c *Cursor, heads []*Version, rows []uint32, at int) (k int, plain bool) {
+func (w *walk[K, S]) heads(c *Cursor, heads []*Version, rows []uint32, at int) (k int, plain bool) {
 	plain = true
 	bit := movedBit(w.x.pos)
 	for k < len(heads) {
@@ -467,10 +467,10 @@ func (w *walk[K]) heads(c *Cursor, heads []*Version, rows []uint32, at int) (k i
 }
 
 // nextWord finds the next word of the set with rows in it.
-func (w *walk[K]) nextWord(c *Cursor) bool {
+func (w *walk[K, S]) nextWord(c *Cursor) bool {
 	for ; w.set.ok(); w.set.next() {
 		slot := w.set.slot()
-		key, word := w.set.l.keys[slot], atomic.LoadUint64(&w.set.l.vals[slot])
+		key, word := w.set.l.keys[slot], w.set.l.val(slot)
 		if key == w.from>>6 {
 			word &= ^uint64(0) << (w.from & 63)
 		}
@@ -497,7 +497,7 @@ func (w *walk[K]) nextWord(c *Cursor) bool {
 }
 
 // look finds what seq sees in a row that was found under k, if it has that key.
-func (w *walk[K]) look(head *Version, seq uint64, k K) *Version {
+func (w *walk[K, S]) look(head *Version, seq uint64, k K) *Version {
 	if w.buf == nil && w.x.spec.Borrowed {
 		w.buf = make([]byte, 0, 128)
 	}
@@ -510,8 +510,8 @@ func (w *walk[K]) look(head *Version, seq uint64, k K) *Version {
 
 // setProbe answers what words a set of rows has, for ascending questions.
 type setProbe struct {
-	tree *tree[uint32]
-	at   cursor[uint32]
+	tree *setTree
+	at   setCursor
 	on   bool // at is valid: it stands on the last question or behind it
 	next *setProbe
 }
@@ -533,5 +533,5 @@ func (s *setProbe) word(key uint32) uint64 {
 	if !s.at.ok() || s.at.key() != key {
 		return 0
 	}
-	return atomic.LoadUint64(&s.at.l.vals[s.at.slot()])
+	return s.at.l.val(s.at.slot())
 }
