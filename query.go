@@ -149,10 +149,10 @@ func (q *Query[R]) Select(fields ...string) *Query[R] {
 	return q.with(func(s *querySpec) { s.fields, s.selecting = slices.Clone(fields), true })
 }
 
-// compile returns the plan of the query, for the reading. Most queries are asked
-// once: the first who asks has a plan that the bucket lends.
-func (q *Query[R]) compile(rd *reading) error {
-	if rd.plan = q.plan.Load(); rd.plan != nil {
+// compile finds the plan of the query, for an answer. Most queries are asked once:
+// the first who asks has it in the answer's own room.
+func (q *Query[R]) compile(x *exec) error {
+	if x.p = q.plan.Load(); x.p != nil {
 		return nil
 	}
 	q.mu.Lock()
@@ -161,16 +161,15 @@ func (q *Query[R]) compile(rd *reading) error {
 	case q.err != nil:
 		return q.err
 	case q.shown == nil:
-		rd.plan, rd.lent = q.b.lend(), true
-		q.err = q.check(rd.plan)
+		q.err = q.check(x.newPlan())
 	case q.plan.Load() == nil:
 		p := new(plan)
 		if q.err = q.b.compile(p, q.spec.filters, q.spec.order); q.err == nil {
 			q.plan.Store(p)
 		}
 	}
-	if !rd.lent {
-		rd.plan = q.plan.Load()
+	if x.p == nil {
+		x.p = q.plan.Load()
 	}
 	return q.err
 }
@@ -200,8 +199,6 @@ func (q *Query[R]) check(p *plan) error {
 // transaction, what it reads through and notes.
 type reading struct {
 	b     *bucket
-	plan  *plan // of a query's answer
-	lent  bool  // the plan is the bucket's
 	view  table.View
 	lease lease
 	tb    *txBucket // nil outside of a transaction
@@ -209,21 +206,22 @@ type reading struct {
 }
 
 // begin begins a read of the state that a handle is bound to.
-func (b *bucket) begin(at *scope) (reading, error) {
+func (r *reading) begin(b *bucket, at *scope) error {
 	if b.dropped.Load() {
-		return reading{}, b.fail("query", Key{}, ErrBucketNotDefined)
+		return b.fail("query", Key{}, ErrBucketNotDefined)
 	}
 	if at == nil {
-		l := b.acquire()
-		return reading{b: b, view: b.table.At(l.pin.Seq), lease: l}, nil
+		r.lease = b.acquire()
+		r.b, r.view = b, b.table.At(r.lease.pin.Seq)
+		return nil
 	}
 	if at.store != b.store {
-		return reading{}, b.fail("query", Key{}, errOtherStore)
+		return b.fail("query", Key{}, errOtherStore)
 	}
 	if !at.enter() {
-		return reading{}, b.fail("query", Key{}, at.over())
+		return b.fail("query", Key{}, at.over())
 	}
-	r := reading{b: b, view: b.table.At(at.pin.Seq), lease: lease{snap: at.hold}}
+	r.b, r.view, r.lease = b, b.table.At(at.pin.Seq), lease{snap: at.hold}
 	switch {
 	case at.qc != nil:
 		r.reads = at.qc.reads(b)
@@ -233,44 +231,25 @@ func (b *bucket) begin(at *scope) (reading, error) {
 			r.reads = &r.tb.reads
 		}
 	}
-	return r, nil
+	return nil
 }
 
-func (r *reading) end() {
-	r.b.release(r.lease)
-	r.giveBack()
-}
-
-// giveBack returns a plan that was lent. What an answer has noted that it depends
-// on has conditions of its own.
-func (r *reading) giveBack() {
-	if r.lent {
-		*r.plan = plan{}
-		r.b.plans.Put(r.plan)
-	}
-}
-
-// lend returns a zero plan, for one answer.
-func (b *bucket) lend() *plan {
-	if p, ok := b.plans.Get().(*plan); ok {
-		return p
-	}
-	return new(plan)
-}
-
-// start compiles the query and begins its read, of what at shows; the query that
-// it returns is the one to go on with.
-func (q *Query[R]) start(at *scope) (*Query[R], reading, error) {
+// start compiles the query and begins its answer, of what at shows, which the
+// caller ends; the query that it returns is the one to go on with.
+func (q *Query[R]) start(at *scope) (*Query[R], *exec, error) {
 	if b := q.b.home.of(at); b != q.b {
 		q = q.over(b)
 	}
-	of := reading{b: q.b}
-	if err := q.compile(&of); err != nil {
-		of.giveBack()
-		return q, reading{}, err
+	x := q.b.lend()
+	err := q.compile(x)
+	if err == nil {
+		err = x.pin(at)
 	}
-	rd, err := of.begin(at)
-	return q, rd, err
+	if err != nil {
+		x.end()
+		return q, nil, err
+	}
+	return q, x, nil
 }
 
 // over is the query over what the bucket was altered to since it was made, or had
@@ -287,29 +266,16 @@ func (q *Query[R]) over(b *bucket) *Query[R] {
 	return n
 }
 
-// begin begins the read that a plan is for.
-func (r reading) begin(at *scope) (reading, error) {
-	rd, err := r.b.begin(at)
-	if err != nil {
-		r.giveBack()
-		return reading{}, err
-	}
-	rd.plan, rd.lent = r.plan, r.lent
-	return rd, nil
-}
-
 // All returns the records.
 func (q *Query[R]) All() ([]R, error) {
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return nil, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.shows(q.sel)
-	return collect(&x, q.shown, q.hint(&x)), nil
+	return collect(x, q.shown, q.hint(x)), nil
 }
 
 // hint is how many records to make room for: their number where a counter has
@@ -348,15 +314,13 @@ func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		q, rd, err := q.start(q.at)
+		q, x, err := q.start(q.at)
 		if err != nil {
 			var none R
 			yield(none, err)
 			return
 		}
-		defer rd.end()
-		var x exec
-		x.of(rd.plan, rd)
+		defer x.end()
 		x.begin(false, q.spec.offset, q.spec.limit)
 		x.shows(q.sel)
 		x.early()
@@ -387,13 +351,11 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.shows(q.sel)
 	x.early()
@@ -438,13 +400,11 @@ func (q *Query[R]) all() iter.Seq[R] {
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return r, false, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, q.spec.offset, q.spec.one())
 	x.shows(q.sel)
 	for _, v := range x.next() {
@@ -455,13 +415,11 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 
 // findOne is Query.First without making a query.
 func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
-	rd, err := b.ask(at, filters)
+	x, err := b.ask(at, filters)
 	if err != nil {
 		return nil, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, 0, 1)
 	x.shows(nil)
 	for _, v := range x.next() {
@@ -470,28 +428,29 @@ func (b *bucket) findOne(at *scope, filters []Filter) (*table.Version, error) {
 	return nil, nil
 }
 
-// ask begins the read of what filters ask for.
-func (b *bucket) ask(at *scope, filters []Filter) (reading, error) {
-	of := reading{b: b, plan: b.lend(), lent: true}
-	err := b.compile(of.plan, filters, nil)
-	if err != nil {
-		of.giveBack()
-		return reading{}, err
+// ask begins the answer to what filters ask for.
+func (b *bucket) ask(at *scope, filters []Filter) (*exec, error) {
+	x := b.lend()
+	err := b.compile(x.newPlan(), filters, nil)
+	if err == nil {
+		err = x.pin(at)
 	}
-	return of.begin(at)
+	if err != nil {
+		x.end()
+		return nil, err
+	}
+	return x, nil
 }
 
 // Exists reports whether there is any record.
 func (q *Query[R]) Exists() (bool, error) { return valued(q.at, q.exists) }
 
 func (q *Query[R]) exists(at *scope) (bool, error) {
-	q, rd, err := q.start(at)
+	q, x, err := q.start(at)
 	if err != nil {
 		return false, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(true, q.spec.offset, q.spec.one())
 	x.only()
 	return len(x.next()) > 0, nil
@@ -502,12 +461,12 @@ func (q *Query[R]) exists(at *scope) (bool, error) {
 func (q *Query[R]) Count() (int, error) { return valued(q.at, q.count) }
 
 func (q *Query[R]) count(at *scope) (int, error) {
-	q, rd, err := q.start(at)
+	q, x, err := q.start(at)
 	if err != nil {
 		return 0, err
 	}
-	defer rd.end()
-	n := rd.count(rd.plan)
+	defer x.end()
+	n := x.count()
 	n = max(n-q.spec.offset, 0)
 	if q.spec.limit >= 0 {
 		n = min(n, q.spec.limit)
@@ -520,49 +479,50 @@ func (b *bucket) count(at *scope, filters []Filter) (int, error) {
 	if at != nil && at.qc != nil { // where it is a value of its own
 		return newQuery(b, at, &versionDecoder, slices.Clone(filters)).Count()
 	}
-	rd, err := b.ask(at, filters)
+	x, err := b.ask(at, filters)
 	if err != nil {
 		return 0, err
 	}
-	defer rd.end()
-	return rd.count(rd.plan), nil
-}
-
-// count is plan.count, through the writes of a transaction.
-func (r *reading) count(p *plan) (n int) {
-	if !r.written() {
-		r.depend(p)
-		return p.count(r.view)
-	}
-	x := exec{p: p, rd: *r, view: r.view}
-	x.begin(true, 0, -1)
-	x.only()
-	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		n += len(batch)
-	}
-	return n
+	defer x.end()
+	return x.count(), nil
 }
 
 // count returns the number of matching records, without reading them where the
 // counters of the path's index have the answer.
-func (p *plan) count(v table.View) (n int) {
-	c := p.pick(v, need{unordered: true, want: -1})
-	path := p.path(c.path)
-	if p.answers(path.answered) {
+func (x *exec) count() (n int) {
+	if x.rd.written() {
+		x.begin(true, 0, -1)
+		x.only()
+		return x.countEach()
+	}
+	x.rd.depend(x.p)
+	c := x.p.pick(x.view, need{unordered: true, want: -1})
+	path := x.p.path(c.path)
+	if x.p.answers(path.answered) {
 		switch path.access {
 		case accessAll:
-			return v.Count()
+			return x.view.Count()
 		case accessIndex:
 			if len(path.spans) == 0 {
-				return countSpan(v, path, path.span)
+				return countSpan(x.view, path, path.span)
 			}
 			for _, span := range path.spans {
-				n += countSpan(v, path, span)
+				n += countSpan(x.view, path, span)
 			}
 			return n
 		}
 	}
-	return p.countEach(v)
+	x.rd.reads, x.rd.tb = nil, nil // it is noted, and there are no writes to read through
+	x.begin(true, 0, -1)
+	return x.countEach()
+}
+
+// countEach reads the records.
+func (x *exec) countEach() (n int) {
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		n += len(batch)
+	}
+	return n
 }
 
 func countSpan(v table.View, path *path, span table.Range) int {
@@ -570,16 +530,6 @@ func countSpan(v table.View, path *path, span table.Range) int {
 		return v.CountKey(path.index, span.Lo)
 	}
 	return v.CountRange(path.index, span)
-}
-
-// countEach reads the records.
-func (p *plan) countEach(v table.View) (n int) {
-	x := exec{p: p, view: v}
-	x.begin(true, 0, -1)
-	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		n += len(batch)
-	}
-	return n
 }
 
 // some returns the first or the last n records of the bucket, in its order.
@@ -590,19 +540,22 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if last && q.b.def.Ordered {
 		q = q.OrderBy(Desc(q.b.def.Key))
 	}
-	q, rd, err := q.start(q.at)
-	if err != nil || n == 0 {
+	q, x, err := q.start(q.at)
+	if err != nil {
 		return nil, err
 	}
-	defer rd.end()
-	x := exec{p: rd.plan, rd: rd, view: rd.view, reversed: last && !q.b.def.Ordered}
+	defer x.end()
+	if n == 0 {
+		return nil, nil
+	}
+	x.reversed = last && !q.b.def.Ordered
 	x.begin(false, 0, n)
 	x.shows(nil)
-	count, ok := rd.view.Counted()
+	count, ok := x.view.Counted()
 	if !ok {
 		count = batchRows
 	}
-	out := collect(&x, q.shown, min(n, count))
+	out := collect(x, q.shown, min(n, count))
 	if last {
 		slices.Reverse(out)
 	}

@@ -35,6 +35,17 @@ const (
 	cursorTexts
 )
 
+// Reset lets go of what the walk has led to, and of its table.
+func (c *Cursor) Reset() {
+	if c.words.x != nil {
+		c.words = walk[uint64, none]{}
+	}
+	if c.texts.x != nil {
+		c.texts = walk[string, uint32]{}
+	}
+	c.v, c.dir, c.kind = View{}, nil, cursorDone
+}
+
 // Scan begins a walk over all rows, from the first or from the last.
 func (c *Cursor) Scan(v View, back bool) {
 	c.v, c.dir, c.kind, c.back = v, v.r.rows.dir.Load(), cursorScan, back
@@ -282,7 +293,10 @@ type walk[K cmp.Ordered, S abbr] struct {
 }
 
 func (w *walk[K, S]) lookup(x *keyIndex[K, S], k K) {
-	*w = walk[K, S]{x: x, step: 1, last: true}
+	if w.x != nil {
+		*w = walk[K, S]{}
+	}
+	w.x, w.step, w.last = x, 1, true
 	if l, slot, ok := x.entry(k); ok {
 		w.at = rowCursor[K, S]{l: l, p: permPut(0, 0, slot)} // the entry alone
 		w.end = 1
@@ -290,7 +304,10 @@ func (w *walk[K, S]) lookup(x *keyIndex[K, S], k K) {
 }
 
 func (w *walk[K, S]) between(x *keyIndex[K, S], b bounds[K], back bool) {
-	*w = walk[K, S]{x: x, b: b, step: 1}
+	if w.x != nil {
+		*w = walk[K, S]{}
+	}
+	w.x, w.b, w.step = x, b, 1
 	switch {
 	case !b.noLo && !b.noHi && b.lo >= b.hi:
 		return
