@@ -2,7 +2,6 @@ package table
 
 import (
 	"cmp"
-	"math/bits"
 	"sync/atomic"
 )
 
@@ -281,15 +280,10 @@ type walk[K cmp.Ordered, S abbr] struct {
 	end  int  // position in the leaf where the walk leaves it
 	last bool // the walk ends with this leaf
 
-	set   setCursor // words of the set that come next
 	inSet bool
-	key   K      // of the set
-	word  uint64 // rows left of the current word
-	base  uint32 // its first row
-	chunk *chunk
-	from  uint32 // rows of sets before this one are passed over
-	also  *setProbe
-	buf   []byte // scratch for comparing keys
+	key   K // of the set
+	setWalk
+	buf []byte // scratch for comparing keys
 }
 
 func (w *walk[K, S]) lookup(x *keyIndex[K, S], k K) {
@@ -388,7 +382,8 @@ func (w *walk[K, S]) entries(c *Cursor, buf []*Version, rows []uint32, n int) in
 		row, s := l.resolve(slot)
 		if s != nil {
 			if k == 0 {
-				w.key, w.inSet, w.word, w.set = l.keys[slot], true, 0, s.words.seek(w.from>>6)
+				w.key, w.inSet = l.keys[slot], true
+				w.enterSet(s)
 				w.at.i += w.step
 			}
 			break
@@ -423,7 +418,7 @@ func (w *walk[K, S]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	seq := c.v.seq
 	for n < len(buf) {
 		heads := buf[n:min(len(buf), n+64)]
-		k, plain := w.heads(c, heads, rows, n)
+		k, plain := w.heads(c, movedBit(w.x.pos), heads, rows, n)
 		if k == 0 {
 			w.inSet = false
 			return n
@@ -450,69 +445,6 @@ func (w *walk[K, S]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	return n
 }
 
-// heads loads the newest versions of the next rows, all before any of them is
-// looked at (see Cursor), and their numbers into rows[at:]. plain reports that
-// all are what the view sees, without a look.
-func (w *walk[K, S]) heads(c *Cursor, heads []*Version, rows []uint32, at int) (k int, plain bool) {
-	plain = true
-	bit := movedBit(w.x.pos)
-	for k < len(heads) {
-		if w.word == 0 && !w.nextWord(c) {
-			break
-		}
-		ch, word := w.chunk, w.word
-		cells := (*[64]atomic.Pointer[Version])(ch.cells[w.base&(chunkRows-64):])
-		settled := ch.settled.Load()
-		for ; word != 0 && k < len(heads); word &= word - 1 {
-			i := bits.TrailingZeros64(word) & 63
-			head := cells[i].Load()
-			if head == nil {
-				plain = false
-			}
-			heads[k] = head
-			if rows != nil {
-				rows[at+k] = w.base + uint32(i)
-			}
-			k++
-		}
-		w.word = word
-		if settled > c.v.seq || ch.moved.Load()&bit != 0 || ch.settled.Load() != settled {
-			plain = false
-		}
-	}
-	return k, plain
-}
-
-// nextWord finds the next word of the set with rows in it.
-func (w *walk[K, S]) nextWord(c *Cursor) bool {
-	for ; w.set.ok(); w.set.next() {
-		slot := w.set.slot()
-		key, word := w.set.l.keys[slot], w.set.l.val(slot)
-		if key == w.from>>6 {
-			word &= ^uint64(0) << (w.from & 63)
-		}
-		for s := w.also; s != nil && word != 0; s = s.next {
-			word &= s.word(key)
-		}
-		if word == 0 {
-			continue
-		}
-		w.base = key << 6
-		i := w.base>>chunkBits - c.dir.base
-		if i >= uint32(len(c.dir.chunks)) {
-			c.dir = c.v.r.rows.dir.Load()
-			i = w.base>>chunkBits - c.dir.base
-		}
-		if i >= uint32(len(c.dir.chunks)) || c.dir.chunks[i] == nil {
-			continue // the rows are gone
-		}
-		w.chunk, w.word = c.dir.chunks[i], word
-		w.set.next()
-		return true
-	}
-	return false
-}
-
 // look finds what seq sees in a row that was found under k, if it has that key.
 func (w *walk[K, S]) look(head *Version, seq uint64, k K) *Version {
 	if w.buf == nil && w.x.spec.Borrowed {
@@ -523,32 +455,4 @@ func (w *walk[K, S]) look(head *Version, seq uint64, k K) *Version {
 		return nil
 	}
 	return u
-}
-
-// setProbe answers what words a set of rows has, for ascending questions.
-type setProbe struct {
-	tree *setTree
-	at   setCursor
-	on   bool // at is valid: it stands on the last question or behind it
-	next *setProbe
-}
-
-// probeSteps is how many entries a probe walks before it descends the tree anew.
-const probeSteps = 4
-
-func (s *setProbe) word(key uint32) uint64 {
-	for step := 0; s.on && s.at.ok() && s.at.key() < key; step++ {
-		if step == probeSteps {
-			s.on = false
-			break
-		}
-		s.at.next()
-	}
-	if !s.on {
-		s.at, s.on = s.tree.seek(key), true
-	}
-	if !s.at.ok() || s.at.key() != key {
-		return 0
-	}
-	return s.at.l.val(s.at.slot())
 }

@@ -78,17 +78,17 @@ type inner[K cmp.Ordered, S abbr, V payload] struct {
 // perm words
 
 func permLen(p uint64) int       { return int(p & 15) }
-func permAt(p uint64, i int) int { return int(p >> (4 + 4*uint(i)) & 15) }
+func permAt(p uint64, i int) int { return int(p >> ((4 + 4*uint(i)) & 63) & 15) } // &63 for the compiler
 func permPut(p uint64, i, slot int) uint64 {
-	s := 4 + 4*uint(i)
+	s := (4 + 4*uint(i)) & 63
 	low := p & (1<<s - 1)
-	return (low | p>>s<<(s+4) | uint64(slot)<<s) + 1
+	return (low | (p-low)<<4 | uint64(slot)<<s) + 1
 }
 
 func permCut(p uint64, i int) uint64 {
-	s := 4 + 4*uint(i)
+	s := (4 + 4*uint(i)) & 63
 	low := p & (1<<s - 1)
-	return (low | p>>(s+4)<<s) - 1
+	return (low | p>>4>>s<<s) - 1
 }
 
 // search returns the position of the first key >= k, and whether it is k.
