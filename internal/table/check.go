@@ -15,6 +15,11 @@ func (t *Table) Check() error {
 	pinned := t.cfg.Pins.Pinned(nil)
 	for i, c := range dir.chunks {
 		inChunk, dead := 0, 0
+		for j := 0; c != nil && c.settled.Load() != unsettled && j < int(c.solid.Load()); j++ {
+			if c.cells[j].Load() == nil {
+				return fmt.Errorf("row %d: empty in a chunk that is solid up to %d", row(dir, i, j), c.solid.Load())
+			}
+		}
 		for j := 0; c != nil && j < chunkRows; j++ {
 			head := c.cells[j].Load()
 			if head == nil {

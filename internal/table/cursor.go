@@ -161,7 +161,11 @@ func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
 			first := (c.dir.base+uint32(c.chunk))<<chunkBits + uint32(c.cell)
 			m := n
 			if s := ch.settled.Load(); s <= seq {
-				m += takeHeads(cells, buf[n:], rows, n, first)
+				if rows == nil && c.cell+len(cells) <= int(ch.solid.Load()) {
+					m += takeSolid(cells, buf[n:])
+				} else {
+					m += takeHeads(cells, buf[n:], rows, n, first)
+				}
 				if ch.settled.Load() != s {
 					m = n
 				}
@@ -176,40 +180,31 @@ func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
 	return n
 }
 
-// takeHeads takes the newest versions of cells, whatever they are, and their row
-// numbers from rows[at] on.
-func takeHeads(cells []atomic.Pointer[Version], buf []*Version, rows []uint32, at int, first uint32) (n int) {
-	buf = buf[:len(cells)]
-	if rows == nil {
-		// Four at a time, for one look at the collector's write barrier.
-		for ; len(cells) >= 4; cells = cells[4:] {
-			four := (*[4]atomic.Pointer[Version])(cells)
-			a, b, c, d := four[0].Load(), four[1].Load(), four[2].Load(), four[3].Load()
-			if a == nil || b == nil || c == nil || d == nil {
-				n += takeEach(four[:], buf[n:])
-				continue
-			}
-			to := (*[4]*Version)(buf[n:])
-			to[0], to[1], to[2], to[3] = a, b, c, d
-			n += 4
-		}
-		return n + takeEach(cells, buf[n:])
+// takeSolid takes the newest versions of cells, of which none is empty.
+func takeSolid(cells []atomic.Pointer[Version], buf []*Version) int {
+	n := len(cells)
+	for buf = buf[:n]; len(cells) >= 8 && len(buf) >= 8; cells, buf = cells[8:], buf[8:] {
+		from, to := (*[8]atomic.Pointer[Version])(cells), (*[8]*Version)(buf)
+		a, b, c, d := from[0].Load(), from[1].Load(), from[2].Load(), from[3].Load()
+		to[0], to[1], to[2], to[3] = a, b, c, d
+		a, b, c, d = from[4].Load(), from[5].Load(), from[6].Load(), from[7].Load()
+		to[4], to[5], to[6], to[7] = a, b, c, d
 	}
-	for j := range cells {
-		if u := cells[j].Load(); u != nil {
-			buf[n] = u
-			rows[at+n] = first + uint32(j)
-			n++
-		}
+	for i := range cells {
+		buf[i] = cells[i].Load()
 	}
 	return n
 }
 
-// takeEach is takeHeads without row numbers, cell by cell.
-func takeEach(cells []atomic.Pointer[Version], buf []*Version) (n int) {
+// takeHeads takes the newest versions of cells, whatever they are, and their row
+// numbers from rows[at] on.
+func takeHeads(cells []atomic.Pointer[Version], buf []*Version, rows []uint32, at int, first uint32) (n int) {
+	buf = buf[:len(cells)]
 	for j := range cells {
 		if u := cells[j].Load(); u != nil {
-			buf[n] = u
+			if buf[n] = u; rows != nil {
+				rows[at+n] = first + uint32(j)
+			}
 			n++
 		}
 	}
