@@ -387,12 +387,26 @@ func (q *Query[R]) all() iter.Seq[R] {
 			q.at.use(q.b.store)
 			defer q.at.leave()
 		}
-		for r, err := range q.Seq() {
-			if err != nil {
-				return // the bucket was dropped: it has no records
-			}
-			if !yield(r) {
-				return
+		q, x, err := q.start(q.at)
+		if err != nil {
+			return // the bucket was dropped: it has no records
+		}
+		defer x.end()
+		x.begin(false, 0, -1)
+		x.shows(nil)
+		x.early()
+		plain, off := q.shown.plain, q.shown.off
+		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			for _, v := range batch {
+				if plain {
+					if !yield(*(*R)(at(v, off))) {
+						x.stop(v)
+						return
+					}
+				} else if !yield(q.shown.make(v)) {
+					x.stop(v)
+					return
+				}
 			}
 		}
 	}
