@@ -191,7 +191,7 @@ func (x *exec) next() []*table.Version {
 // path does not; next has the rest.
 func (x *exec) into(buf []*table.Version) int {
 	if x.left >= 0 {
-		buf = buf[:min(len(buf), x.left)]
+		buf = buf[:min(len(buf), x.left):min(len(buf), x.left)]
 	}
 	if len(buf) == 0 || x.own != nil || x.rows || x.skip > 0 || !x.p.answers(x.path().answered) {
 		return 0
@@ -241,24 +241,35 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 		if x.nulls {
 			answered = 0
 		}
-		if x.after == nil && !x.nulls && x.p.answers(answered) {
+		if !x.p.answers(answered) {
+			n = x.p.sift(buf[:n], rows, answered)
+		}
+		if x.nulls || x.after != nil {
+			n = x.behind(buf[:n], rows)
+		}
+		if n > 0 {
 			return n
 		}
-		m := 0
-		for i, v := range buf[:n] {
-			if !x.p.test(v, answered) || x.nulls && !x.beside(v) || x.after != nil && x.after.compare(&x.p.conditions, v, x.view.Ordinal(rows[i])) >= 0 {
-				continue
+		if size := 2 * len(buf); size <= cap(buf) && (rows == nil || size <= cap(rows)) { // there is nothing yet: look at more
+			if buf = buf[:size]; rows != nil {
+				rows = rows[:size]
 			}
-			buf[m] = v
-			if rows != nil {
-				rows[m] = rows[i]
-			}
-			m++
-		}
-		if m > 0 {
-			return m
+			x.filled = batchRows
 		}
 	}
+}
+
+// behind keeps, of a batch, what lies behind the page's position, and beside the
+// index while that is what is read.
+func (x *exec) behind(batch []*table.Version, rows []uint32) (n int) {
+	for i, v := range batch {
+		if x.nulls && !x.beside(v) || x.after != nil && x.after.compare(&x.p.conditions, v, x.view.Ordinal(rows[i])) >= 0 {
+			continue
+		}
+		keep(batch, rows, n, i)
+		n++
+	}
+	return n
 }
 
 // beside reports whether a record has no value in the index that is walked.
