@@ -1,7 +1,6 @@
 package store
 
 import (
-
 	"github.com/noex-go/store/internal/table"
 )
 

@@ -78,15 +78,26 @@ func (w *setWalk) inChunk(ch *chunk, heads []*Version, rows []uint32) (k int) {
 }
 
 // inChunkOnly is inChunk where nobody asks for row numbers and there is nothing
-// else to look at: all in registers.
+// else to look at. It goes through a leaf of the set without a call: in a sparse
+// set each word has a row or two.
 func (w *setWalk) inChunkOnly(ch *chunk, heads []*Version) (k int) {
 	base, word := w.base, w.word
+	l, p, i := w.set.l, w.set.p, w.set.i
 	for k < len(heads) {
 		if word == 0 {
-			if !w.sameChunk() {
+			if l == nil {
 				break
 			}
-			base, word = w.base, w.word
+			slot := permAt(p, i)
+			next := l.keys[slot] << 6
+			if (next^base)>>chunkBits != 0 {
+				break
+			}
+			base, word = next, l.val(slot)
+			if i++; i >= permLen(p) {
+				w.set.nextLeaf()
+				l, p, i = w.set.l, w.set.p, w.set.i
+			}
 			continue
 		}
 		head := ch.cells[(base+uint32(bits.TrailingZeros64(word)))&(chunkRows-1)].Load()
@@ -96,7 +107,7 @@ func (w *setWalk) inChunkOnly(ch *chunk, heads []*Version) (k int) {
 			k++
 		}
 	}
-	w.word = word
+	w.base, w.word, w.set.i = base, word, i
 	return k
 }
 
