@@ -79,9 +79,22 @@ func newPrefix[K cmp.Ordered, S abbr](k *K, skip int) (p prefix[S]) {
 // them (0).
 func (p *prefix[S]) side(k string, skip int, known *string) int {
 	lead := (*[leadMax]byte)(unsafe.Pointer(p))
-	if skip <= 8 && len(k) >= 8 {
-		shift := 64 - 8*uint(skip)
-		return cmp.Compare(binary.BigEndian.Uint64(unsafe.Slice(unsafe.StringData(k), 8))>>shift, binary.BigEndian.Uint64(lead[:8])>>shift)
+	if skip <= leadMax && len(k) >= leadMax {
+		b := unsafe.Slice(unsafe.StringData(k), leadMax)
+		x, y, more := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(lead[:]), skip-8
+		if more <= 0 {
+			x, y = x>>uint(-8*more&63), y>>uint(-8*more&63)
+		} else if x == y {
+			shift := uint(64-8*more) & 63
+			x, y = binary.BigEndian.Uint64(b[8:])>>shift, binary.BigEndian.Uint64(lead[8:])>>shift
+		}
+		switch {
+		case x == y:
+			return 0
+		case x < y:
+			return -1
+		}
+		return 1
 	}
 	n := min(skip, leadMax, len(k))
 	if c := strings.Compare(k[:n], unsafe.String(&lead[0], n)); c != 0 {

@@ -59,6 +59,7 @@ type index interface {
 type place struct {
 	set  *rowset        // the set of the key's rows, nil if there was one
 	leaf unsafe.Pointer // *rowLeaf[K, S]
+	slot int            // the key's, as long as the leaf lives and some version of the row has the key
 }
 
 // keyIndex is an ordered index: key → rows. An entry (key, row) exists exactly
@@ -208,7 +209,7 @@ func (x *keyIndex[K, S]) count(t *Table, v *Version, by int64) place {
 	if !ok {
 		return place{}
 	}
-	at := place{leaf: unsafe.Pointer(l)}
+	at := place{leaf: unsafe.Pointer(l), slot: slot}
 	if l.val(slot) == manyRows {
 		at.set = l.set(slot)
 		t.addDelta(at.set, by)
@@ -226,23 +227,15 @@ func (x *keyIndex[K, S]) unlink(d *rowDir, v *Version, row uint32, at place) {
 			return
 		}
 	}
-	var slot int
-	l := (*rowLeaf[K, S])(at.leaf)
-	if ok = l != nil && l.n != leafGone; ok {
-		p := l.perm.Load()
-		i := 0
-		if i, ok = l.search(p, k); ok {
-			slot = permAt(p, i)
-		}
-	}
-	if !ok {
+	l, slot := (*rowLeaf[K, S])(at.leaf), at.slot
+	if l == nil || l.n == leafGone {
 		if l, slot, ok = x.entry(k); !ok {
 			return
 		}
 	}
 	if l.val(slot) != manyRows {
 		if uint32(l.val(slot)) == row {
-			x.tree.removeAt(l, k)
+			x.tree.removeAt(l, slot, k)
 		}
 		return
 	}

@@ -56,7 +56,11 @@ func TestTreeText(t *testing.T) {
 					if rnd.IntN(2) == 0 {
 						tr.remove(k)
 					} else {
-						tr.removeAt(tr.find(k), k)
+						l := tr.find(k)
+						p := l.perm.Load()
+						i, ok := l.search(p, k)
+						require.True(t, ok)
+						tr.removeAt(l, permAt(p, i), k)
 					}
 					want = slices.Delete(want, i, i+1)
 				case !grow && len(want) > 0 && rnd.IntN(3) > 0:

@@ -312,14 +312,16 @@ func (t *tree[K, S, V]) remove(k K) {
 	}
 }
 
-// removeAt is remove for a caller who knows a leaf that covered k: while that is
-// still the case, and the leaf stays well filled, there is no need to descend.
-func (t *tree[K, S, V]) removeAt(l *leaf[K, S, V], k K) {
-	if l != nil && l.n != leafGone {
-		p := l.perm.Load()
-		if i, ok := l.search(p, k); ok && permLen(p) > 5 {
-			l.perm.Store(permCut(p, i))
-			return
+// removeAt is remove for a caller who knows the leaf and the slot that k is in: as
+// long as the leaf stays well filled, there is no need to descend.
+func (t *tree[K, S, V]) removeAt(l *leaf[K, S, V], slot int, k K) {
+	p := l.perm.Load()
+	if n := permLen(p); n > 5 {
+		for i := range n {
+			if permAt(p, i) == slot {
+				l.perm.Store(permCut(p, i))
+				return
+			}
 		}
 	}
 	t.remove(k)
