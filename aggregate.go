@@ -54,16 +54,15 @@ func (q *Query[R]) Avg(field string) (float64, error) {
 }
 
 func (q *Query[R]) sum(at *scope, field string) (sum exactsum.Sum, n int, err error) {
-	q, rd, err := q.start(at)
+	q, x, err := q.start(at)
 	if err != nil {
 		return sum, 0, err
 	}
-	defer rd.end()
+	defer x.end()
 	ref, err := q.b.shape.numeric(field)
 	if err != nil {
 		return sum, 0, err
 	}
-	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	x.only(&ref)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -150,19 +149,18 @@ func (q *Query[R]) extreme(field string, greatest bool) (any, bool, error) {
 
 // extremeAt returns nil where no record has the field.
 func (q *Query[R]) extremeAt(at *scope, field string, greatest bool) (any, bool, error) {
-	q, rd, err := q.start(at)
+	q, x, err := q.start(at)
 	if err != nil {
 		return nil, false, err
 	}
-	defer rd.end()
+	defer x.end()
 	ref, err := q.b.shape.ordered(field)
 	if err != nil {
 		return nil, false, err
 	}
 	key := orderKey{ref, greatest}
-	best, ok := q.edge(rd, &key)
+	best, ok := q.edge(x, &key)
 	if !ok {
-		x := exec{p: rd.plan, rd: rd, view: rd.view}
 		x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 		x.only(&ref)
 		if ref.plain() && (ref.slot.kind == memInt || ref.slot.kind == memUint || ref.slot.kind == memFloat) {
@@ -193,24 +191,24 @@ func (sh *shape) ordered(name string) (fieldRef, error) {
 
 // edge reads the first record of an index over the field; false if none of the
 // paths is worth it.
-func (q *Query[R]) edge(rd reading, key *orderKey) (*table.Version, bool) {
+func (q *Query[R]) edge(x *exec, key *orderKey) (*table.Version, bool) {
 	if q.spec.limited || q.spec.offset != 0 || !key.ref.plain() || !q.b.shape.indexed(key.ref.slot.pos) {
 		return nil, false
 	}
 	o := Order{field: key.ref.name, desc: key.desc}
 	sub := q.Where(Exists(key.ref.name)).OrderBy(o)
-	of := reading{b: q.b}
-	defer func() { of.giveBack() }()
-	if sub.compile(&of) != nil {
+	y := q.b.lend()
+	defer y.end()
+	if sub.compile(y) != nil {
 		return nil, false
 	}
-	if c := of.plan.pick(rd.view, need{want: 1}); c.served == 0 && len(of.plan.order) > 0 {
+	y.rd, y.view = x.rd, x.view // which x ends
+	if c := y.p.pick(y.view, need{want: 1}); c.served == 0 && len(y.p.order) > 0 {
 		return nil, false
 	}
-	x := exec{p: of.plan, rd: rd, view: rd.view}
-	x.begin(false, 0, 1)
-	x.only(&key.ref)
-	for _, v := range x.next() {
+	y.begin(false, 0, 1)
+	y.only(&key.ref)
+	for _, v := range y.next() {
 		return v, true
 	}
 	return nil, true
@@ -283,22 +281,21 @@ func (q *Query[R]) CountDistinct(field string) (int, error) {
 }
 
 func (q *Query[R]) countDistinct(at *scope, field string) (int, error) {
-	q, rd, err := q.start(at)
+	q, x, err := q.start(at)
 	if err != nil {
 		return 0, err
 	}
-	defer rd.end()
+	defer x.end()
 	ref, wrong := q.b.shape.field(field)
 	if wrong != "" {
 		return 0, &QueryError{q.b.name, field, wrong}
 	}
 	n := 0
-	if i := q.whole(&rd, &ref); i >= 0 {
-		rd.depend(rd.plan, &ref)
-		rd.view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
+	if i := q.whole(x, &ref); i >= 0 {
+		x.rd.depend(x.p, &ref)
+		x.view.Entries(i, everything, false, func(*table.Version, int) bool { n++; return true })
 		return n, nil
 	}
-	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	x.begin(q.spec.unordered(), q.spec.offset, q.spec.limit)
 	x.only(&ref)
 	seen := distinct{}
@@ -314,8 +311,8 @@ var everything = table.Range{NoLo: true, NoHi: true}
 
 // whole returns the index over a field alone whose counters answer for the whole
 // bucket, if that is what the query is about; else -1.
-func (q *Query[R]) whole(rd *reading, ref *fieldRef) int {
-	if rd.written() || len(rd.plan.conds) > 0 || rd.plan.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
+func (q *Query[R]) whole(x *exec, ref *fieldRef) int {
+	if x.rd.written() || len(x.p.conds) > 0 || x.p.never || q.spec.limited || q.spec.offset != 0 || !ref.plain() {
 		return -1
 	}
 	for i := range q.b.shape.indexes {

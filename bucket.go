@@ -40,7 +40,7 @@ type bucket struct {
 	room     room
 	eviction *eviction     // nil: the bucket has no bounds
 	places   atomic.Uint64 // the place of the next record, as far as the log knows
-	plans    sync.Pool     // of *plan, zero
+	answers  sync.Pool     // of *exec, see exec.end
 }
 
 // errStale tells a writer that what it had read has changed meanwhile.

@@ -20,10 +20,23 @@ const firstBatch = 16
 //	raw       candidates of the chosen path
 //	matching  those that meet all conditions, and lie behind the page's position
 //	next      in the query's order, without the offset, up to the limit
+//
+// It is the caller's from lend to end, which are a tenth of what it takes to clear
+// the memory of a new one.
 type exec struct {
+	answer
+	cur  table.Cursor
+	room plan // of a query that is asked once
+	buf  [batchRows]*table.Version
+	nums [batchRows]uint32
+}
+
+// answer is what an exec knows while it is used.
+type answer struct {
 	p     *plan
 	rd    reading
 	view  table.View
+	begun bool // rd is
 	c     choice
 	after *position // of a page; nil: from the beginning
 	// reversed: in the order of insertion from the end, of a whole bucket.
@@ -31,11 +44,11 @@ type exec struct {
 	skip     int  // records of the offset still to come
 	left     int  // records until the limit; -1: no limit
 	rows     bool // row numbers are needed
-	cur      table.Cursor
 	stage    stage
 	span     int  // the next interval of the path
 	nulls    bool // the records beside the index are being read
 	size     int  // of the next batch
+	filled   int  // of buf, at most
 	sorted   sorter
 	list     []sortItem // candidates of a union
 	// In a transaction: its own writes, what it will have read, and whether the
@@ -46,8 +59,6 @@ type exec struct {
 
 	marks   bool // the bucket is to know which records were read
 	touched int  // records looked at
-	buf     [batchRows]*table.Version
-	nums    [batchRows]uint32
 }
 
 type stage uint8
@@ -61,9 +72,52 @@ const (
 // path is the one that was chosen.
 func (x *exec) path() *path { return x.p.path(x.c.path) }
 
-// of says what a zero exec answers. A literal would be built aside and copied:
-// 2 KB, which a small query notices.
-func (x *exec) of(p *plan, rd reading) { x.p, x.rd, x.view = p, rd, rd.view }
+// lend returns an exec with nothing in it, which its end gives back.
+func (b *bucket) lend() *exec {
+	x, ok := b.answers.Get().(*exec)
+	if !ok {
+		x = new(exec)
+	}
+	x.rd.b = b
+	return x
+}
+
+// newPlan is room for a plan that lives as long as the answer.
+func (x *exec) newPlan() *plan {
+	x.p = &x.room
+	return x.p
+}
+
+// pin begins the read that is answered, of what at shows.
+func (x *exec) pin(at *scope) error {
+	err := x.rd.begin(x.rd.b, at)
+	x.view, x.begun = x.rd.view, err == nil
+	return err
+}
+
+// another returns an answer to another plan of the same read, of which no writes
+// are read and nothing is noted.
+func (x *exec) another(p *plan) *exec {
+	y := x.rd.b.lend()
+	y.p, y.view = p, x.view
+	return y
+}
+
+// end lets go of the read, and of the exec. What the answer has noted that it
+// depends on has conditions of its own.
+func (x *exec) end() {
+	b := x.rd.b
+	if x.begun {
+		b.release(x.rd.lease)
+	}
+	if x.p == &x.room {
+		x.room = plan{}
+	}
+	clear(x.buf[:x.filled])
+	x.answer = answer{}
+	x.cur.Reset()
+	b.answers.Put(x)
+}
 
 // begin chooses the path of an exec that has a plan and a view. limit is -1 for
 // none.
@@ -86,7 +140,11 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 	if x.unordered = unordered; x.rd.reads != nil {
 		x.dep = x.rd.reads.answer(x.p, x.after, !unordered)
 	}
+	if !x.c.exact {
+		x.filled = batchRows
+	}
 	if x.rd.tb != nil {
+		x.filled = batchRows
 		x.beginTx(n)
 	}
 }
@@ -133,7 +191,7 @@ func (x *exec) next() []*table.Version {
 // path does not; next has the rest.
 func (x *exec) into(buf []*table.Version) int {
 	if x.left >= 0 {
-		buf = buf[:min(len(buf), x.left)]
+		buf = buf[:min(len(buf), x.left):min(len(buf), x.left)]
 	}
 	if len(buf) == 0 || x.own != nil || x.rows || x.skip > 0 || !x.p.answers(x.path().answered) {
 		return 0
@@ -156,6 +214,7 @@ func (x *exec) stream() []*table.Version {
 	if !x.c.exact {
 		return x.sorted.next(x)
 	}
+	x.filled = max(x.filled, x.size)
 	n := x.matching(x.buf[:x.size], x.nums[:x.size])
 	x.size = min(2*x.size, batchRows)
 	return x.buf[:n]
@@ -182,24 +241,35 @@ func (x *exec) matching(buf []*table.Version, rows []uint32) int {
 		if x.nulls {
 			answered = 0
 		}
-		if x.after == nil && !x.nulls && x.p.answers(answered) {
+		if !x.p.answers(answered) {
+			n = x.p.sift(buf[:n], rows, answered)
+		}
+		if x.nulls || x.after != nil {
+			n = x.behind(buf[:n], rows)
+		}
+		if n > 0 {
 			return n
 		}
-		m := 0
-		for i, v := range buf[:n] {
-			if !x.p.test(v, answered) || x.nulls && !x.beside(v) || x.after != nil && x.after.compare(&x.p.conditions, v, x.view.Ordinal(rows[i])) >= 0 {
-				continue
+		if size := 2 * len(buf); size <= cap(buf) && (rows == nil || size <= cap(rows)) { // there is nothing yet: look at more
+			if buf = buf[:size]; rows != nil {
+				rows = rows[:size]
 			}
-			buf[m] = v
-			if rows != nil {
-				rows[m] = rows[i]
-			}
-			m++
-		}
-		if m > 0 {
-			return m
+			x.filled = batchRows
 		}
 	}
+}
+
+// behind keeps, of a batch, what lies behind the page's position, and beside the
+// index while that is what is read.
+func (x *exec) behind(batch []*table.Version, rows []uint32) (n int) {
+	for i, v := range batch {
+		if x.nulls && !x.beside(v) || x.after != nil && x.after.compare(&x.p.conditions, v, x.view.Ordinal(rows[i])) >= 0 {
+			continue
+		}
+		keep(batch, rows, n, i)
+		n++
+	}
+	return n
 }
 
 // beside reports whether a record has no value in the index that is walked.
@@ -364,9 +434,10 @@ func (x *exec) union(path *path, buf []*table.Version, rows []uint32) int {
 
 // gather collects the candidates of a branch, with their rows.
 func (x *exec) gather(branch *plan) {
-	sub := &exec{p: branch, view: x.view, own: x.own}
+	sub := x.another(branch)
+	defer sub.end()
 	sub.begin(true, 0, -1)
-	sub.rows = true
+	sub.own, sub.rows, sub.filled = x.own, true, batchRows
 	for {
 		n := sub.matching(sub.buf[:], sub.nums[:])
 		if n == 0 {

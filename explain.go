@@ -36,14 +36,13 @@ type Explanation struct {
 // Explain answers the query as All does and says how. The text of the result is
 // for people; its form may change.
 func (q *Query[R]) Explain() (Explanation, error) {
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return Explanation{}, err
 	}
-	defer rd.end()
-	x := exec{p: rd.plan, rd: rd, view: rd.view}
+	defer x.end()
 	x.begin(false, q.spec.offset, q.spec.limit)
-	e := rd.plan.explain(&x)
+	e := x.p.explain(x)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		e.Returned += len(batch)
 	}
@@ -68,9 +67,10 @@ func (p *plan) explain(x *exec) Explanation {
 		e.Index, e.Span = p.indexFields(path.index), path.explainSpan()
 	case accessUnion:
 		for _, branch := range path.branches {
-			sub := exec{p: branch, view: x.view}
+			sub := x.another(branch)
 			sub.begin(true, 0, -1)
-			e.Union = append(e.Union, branch.explain(&sub))
+			e.Union = append(e.Union, branch.explain(sub))
+			sub.end()
 		}
 	}
 	for _, i := range x.c.also {

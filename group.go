@@ -145,11 +145,11 @@ func valuedGroups[V any](at *scope, run func(at *scope) ([]Group[V], error)) ([]
 }
 
 func aggregateAt[R, A, V any](at *scope, g *Grouping[R], field string, find func(*shape, string) (fieldRef, error), add func(*A, *fieldRef, *table.Version), done func(*A, *fieldRef) V) ([]Group[V], error) {
-	q, rd, err := g.q.start(at)
+	q, x, err := g.q.start(at)
 	if err != nil {
 		return nil, err
 	}
-	defer rd.end()
+	defer x.end()
 	keys, err := g.keys(q.b.shape)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,6 @@ func aggregateAt[R, A, V any](at *scope, g *Grouping[R], field string, find func
 	place := map[string]int{}
 	var names []string
 	var states []A
-	x := exec{p: rd.plan, rd: rd, view: rd.view}
 	x.begin(g.q.spec.unordered(), g.q.spec.offset, g.q.spec.limit)
 	x.only(readFields(keys, find != nil, &ref)...)
 	var buf []byte
@@ -220,28 +219,28 @@ func sortGroups[V any](groups []Group[V]) {
 
 // countIndexed counts by the entries of an index over the group's field.
 func (g *Grouping[R]) countIndexed(at *scope) (out []Group[int], ok bool, err error) {
-	q, rd, err := g.q.start(at)
+	q, x, err := g.q.start(at)
 	if err != nil {
 		return nil, false, err
 	}
-	defer rd.end()
+	defer x.end()
 	keys, err := g.keys(q.b.shape)
 	if err != nil || len(keys) > 1 {
 		return nil, false, err
 	}
-	i := q.whole(&rd, &keys[0])
+	i := q.whole(x, &keys[0])
 	if i < 0 {
 		return nil, false, nil
 	}
-	rd.depend(rd.plan, &keys[0])
+	x.rd.depend(x.p, &keys[0])
 	sum := 0
 	out = []Group[int]{}
-	rd.view.Entries(i, everything, false, func(u *table.Version, n int) bool {
+	x.view.Entries(i, everything, false, func(u *table.Version, n int) bool {
 		out = append(out, Group[int]{[]any{keys[0].distinctValue(u)}, n})
 		sum += n
 		return true
 	})
-	if absent := rd.view.Count() - sum; absent > 0 {
+	if absent := x.view.Count() - sum; absent > 0 {
 		out = slices.Insert(out, 0, Group[int]{[]any{nil}, absent})
 	}
 	return out, true, nil

@@ -84,11 +84,38 @@ func (k *orderKey) compare(a, b *table.Version) int {
 
 // compareTo orders a version and a value that one had.
 func (k *orderKey) compareTo(v *table.Version, want any) int {
-	c := compareValues(k.ref.peek(v), want)
+	c, ok := 0, false
+	if s := k.ref.slot; k.ref.plain() && !s.absent(v) {
+		c, ok = s.compareTo(v, want)
+	}
+	if !ok {
+		c = compareValues(k.ref.peek(v), want)
+	}
 	if k.desc {
 		return -c
 	}
 	return c
+}
+
+// compareTo orders a field that is present and a value of its own type, if it is
+// of those that would cost an allocation to take out.
+func (s *slot) compareTo(v *table.Version, want any) (c int, ok bool) {
+	p := s.mem(v)
+	switch want := want.(type) {
+	case string:
+		if s.kind == memString {
+			return strings.Compare(*(*string)(p), want), true
+		}
+	case int64:
+		if s.kind == memInt {
+			return compareOrdered(loadInt(p, s.size), want), true
+		}
+	case float64:
+		if s.kind == memFloat {
+			return compareOrdered(loadFloat(p, s.size), want), true
+		}
+	}
+	return 0, false
 }
 
 // compare orders two records by a field.

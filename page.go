@@ -39,28 +39,28 @@ func (q *Query[R]) Page(limit int, cursor Cursor) (Page[R], error) {
 	case q.spec.limited || q.spec.offset != 0:
 		return Page[R]{}, &QueryError{Bucket: q.b.name, Message: "a page has its own limit and place: a query with Limit or Offset has no pages"}
 	}
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return Page[R]{}, err
 	}
-	defer rd.end()
+	defer x.end()
 	var after *position
 	if cursor != "" {
-		if after, err = rd.plan.locate(&rd, cursor); err != nil {
+		if after, err = x.p.locate(&x.rd, cursor); err != nil {
 			return Page[R]{}, q.b.fail("page", Key{}, err)
 		}
 	}
-	return page(rd.plan, q.shown, rd, after, limit), nil
+	return page(x, q.shown, after, limit), nil
 }
 
-func page[R any](p *plan, dec *decoder[R], rd reading, after *position, limit int) Page[R] {
+func page[R any](x *exec, dec *decoder[R], after *position, limit int) Page[R] {
 	want := limit
 	if want++; want < 0 {
 		want = limit
 	}
-	x := exec{p: p, rd: rd, view: rd.view, after: after}
+	x.after = after
 	x.begin(false, 0, want)
-	x.marks = p.b.marks
+	x.marks = x.p.b.marks
 	out := Page[R]{Records: make([]R, 0, min(limit, batchRows))}
 	var last *table.Version
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
@@ -69,7 +69,7 @@ func page[R any](p *plan, dec *decoder[R], rd reading, after *position, limit in
 			out.Records, last = dec.add(out.Records, take), take[len(take)-1]
 		}
 		if len(take) < len(batch) {
-			out.HasMore, out.Next = true, p.cursor(&rd, last)
+			out.HasMore, out.Next = true, x.p.cursor(&x.rd, last)
 			return out
 		}
 	}
@@ -93,15 +93,15 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	if opt.Limit < 1 {
 		return q.Page(opt.Limit, "")
 	}
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return Page[R]{}, err
 	}
-	defer rd.end()
+	defer x.end()
 	sh := q.b.shape
 	if s, ok := opt.After.(string); ok {
-		if after, err := rd.plan.locate(&rd, Cursor(s)); err == nil {
-			return page(rd.plan, q.shown, rd, after, opt.Limit), nil
+		if after, err := x.p.locate(&x.rd, Cursor(s)); err == nil {
+			return page(x, q.shown, after, opt.Limit), nil
 		}
 	}
 	text, word, ok := sh.keyArg(opt.After)
@@ -111,10 +111,10 @@ func paginate[R any](q *Query[R], opt PageOptions) (Page[R], error) {
 	after := &position{}
 	if q.b.def.Ordered {
 		after.values = []any{q.b.keyOf(opt.After).Value()}
-	} else if after.ordinal, ok = rd.find(text, word); !ok {
+	} else if after.ordinal, ok = x.rd.find(text, word); !ok {
 		return Page[R]{}, q.b.fail("page", q.b.keyOf(opt.After), ErrNotFound)
 	}
-	return page(rd.plan, q.shown, rd, after, opt.Limit), nil
+	return page(x, q.shown, after, opt.Limit), nil
 }
 
 // ordinal finds the place of a key in the order of insertion; false if there is

@@ -241,8 +241,11 @@ func (p *plan) on(pos int) (eq, in int, ranges uint64) {
 }
 
 func (p *plan) collectSingle(i int, ix *indexPlan) {
-	x := path{access: accessIndex, index: i}
 	eq, in, ranges := p.on(ix.fields[0])
+	if eq < 0 && in < 0 && ranges == 0 && len(p.order) == 0 {
+		return
+	}
+	x := path{access: accessIndex, index: i}
 	switch {
 	case eq >= 0:
 		x.point, x.eq, x.answered = true, 1, answered(eq)

@@ -151,10 +151,10 @@ func (q *Query[R]) Select(fields ...string) *Query[R] {
 	return q.with(func(s *querySpec) { s.fields, s.selecting = slices.Clone(fields), true })
 }
 
-// compile returns the plan of the query, for the reading. Most queries are asked
-// once: the first who asks has a plan that the bucket lends.
-func (q *Query[R]) compile(rd *reading) error {
-	if rd.plan = q.plan.Load(); rd.plan != nil {
+// compile finds the plan of the query, for an answer. Most queries are asked once:
+// the first who asks has it in the answer's own room.
+func (q *Query[R]) compile(x *exec) error {
+	if x.p = q.plan.Load(); x.p != nil {
 		return nil
 	}
 	q.mu.Lock()
@@ -163,16 +163,15 @@ func (q *Query[R]) compile(rd *reading) error {
 	case q.err != nil:
 		return q.err
 	case q.shown == nil:
-		rd.plan, rd.lent = q.b.lend(), true
-		q.err = q.check(rd.plan)
+		q.err = q.check(x.newPlan())
 	case q.plan.Load() == nil:
 		p := new(plan)
 		if q.err = q.b.compile(p, q.spec.filters, q.spec.order); q.err == nil {
 			q.plan.Store(p)
 		}
 	}
-	if !rd.lent {
-		rd.plan = q.plan.Load()
+	if x.p == nil {
+		x.p = q.plan.Load()
 	}
 	return q.err
 }
@@ -202,8 +201,6 @@ func (q *Query[R]) check(p *plan) error {
 // transaction, what it reads through and notes.
 type reading struct {
 	b     *bucket
-	plan  *plan // of a query's answer
-	lent  bool  // the plan is the bucket's
 	view  table.View
 	lease lease
 	tb    *txBucket // nil outside of a transaction
@@ -212,28 +209,29 @@ type reading struct {
 
 // begin begins a read of the state that a handle is bound to. Error errMoved: of
 // another bucket.
-func (b *bucket) begin(at *scope) (reading, error) {
+func (r *reading) begin(b *bucket, at *scope) error {
 	switch {
 	case at == nil && !b.current():
-		return reading{}, errMoved
+		return errMoved
 	case b.dropped.Load():
-		return reading{}, b.fail("query", Key{}, ErrBucketNotDefined)
+		return b.fail("query", Key{}, ErrBucketNotDefined)
 	}
 	if at == nil {
 		l := b.acquire()
 		if !b.current() {
 			b.release(l)
-			return reading{}, errMoved
+			return errMoved
 		}
-		return reading{b: b, view: b.table.At(l.pin.Seq), lease: l}, nil
+		r.b, r.view, r.lease = b, b.table.At(l.pin.Seq), l
+		return nil
 	}
 	if at.store != b.store {
-		return reading{}, b.fail("query", Key{}, errOtherStore)
+		return b.fail("query", Key{}, errOtherStore)
 	}
 	if !at.enter() {
-		return reading{}, b.fail("query", Key{}, at.over())
+		return b.fail("query", Key{}, at.over())
 	}
-	r := reading{b: b, view: b.table.At(at.pin.Seq), lease: lease{snap: at.hold}}
+	r.b, r.view, r.lease = b, b.table.At(at.pin.Seq), lease{snap: at.hold}
 	switch {
 	case at.qc != nil:
 		r.reads = at.qc.reads(b)
@@ -243,46 +241,26 @@ func (b *bucket) begin(at *scope) (reading, error) {
 			r.reads = &r.tb.reads
 		}
 	}
-	return r, nil
+	return nil
 }
 
-func (r *reading) end() {
-	r.b.release(r.lease)
-	r.giveBack()
-}
-
-// giveBack returns a plan that was lent. What an answer has noted that it depends
-// on has conditions of its own.
-func (r *reading) giveBack() {
-	if r.lent {
-		*r.plan = plan{}
-		r.b.plans.Put(r.plan)
-	}
-}
-
-// lend returns a zero plan, for one answer.
-func (b *bucket) lend() *plan {
-	if p, ok := b.plans.Get().(*plan); ok {
-		return p
-	}
-	return new(plan)
-}
-
-// start compiles the query and begins its read, of what at shows; the query that
-// it returns is the one to go on with.
-func (q *Query[R]) start(at *scope) (*Query[R], reading, error) {
+// start compiles the query and begins its answer, of what at shows, which the
+// caller ends; the query that it returns is the one to go on with.
+func (q *Query[R]) start(at *scope) (*Query[R], *exec, error) {
 	for {
 		if b := q.b.home.of(at); b != q.b {
 			q = q.over(b)
 		}
-		of := reading{b: q.b}
-		if err := q.compile(&of); err != nil {
-			of.giveBack()
+		x := q.b.lend()
+		err := q.compile(x)
+		if err != nil {
 			q.b.asked(at)
-			return q, reading{}, err
+		} else if err = x.pin(at); err == nil {
+			return q, x, nil
 		}
-		if rd, err := of.begin(at); err != errMoved {
-			return q, rd, err
+		x.end()
+		if err != errMoved {
+			return q, nil, err
 		}
 	}
 }
@@ -309,30 +287,17 @@ func (q *Query[R]) over(b *bucket) *Query[R] {
 	return n
 }
 
-// begin begins the read that a plan is for.
-func (r reading) begin(at *scope) (reading, error) {
-	rd, err := r.b.begin(at)
-	if err != nil {
-		r.giveBack()
-		return reading{}, err
-	}
-	rd.plan, rd.lent = r.plan, r.lent
-	return rd, nil
-}
-
 // All returns the records.
 func (q *Query[R]) All() ([]R, error) {
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return nil, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.shows(q.sel)
 	x.marks = x.marks && !q.dec.writes
-	return collect(&x, q.shown, q.hint(&x)), nil
+	return collect(x, q.shown, q.hint(x)), nil
 }
 
 // hint is how many records to make room for: their number where a counter has
@@ -371,15 +336,13 @@ func collect[R any](x *exec, dec *decoder[R], hint int) []R {
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		q, rd, err := q.start(q.at)
+		q, x, err := q.start(q.at)
 		if err != nil {
 			var none R
 			yield(none, err)
 			return
 		}
-		defer rd.end()
-		var x exec
-		x.of(rd.plan, rd)
+		defer x.end()
 		x.begin(false, q.spec.offset, q.spec.limit)
 		x.shows(q.sel)
 		x.early()
@@ -410,13 +373,11 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 // time, overwritten with the next record, where ranging over Seq copies each
 // twice.
 func (q *Query[R]) Each(fn func(r *R) bool) error {
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, q.spec.offset, q.spec.limit)
 	x.shows(q.sel)
 	x.early()
@@ -448,12 +409,26 @@ func (q *Query[R]) all() iter.Seq[R] {
 			q.at.use(q.b.store)
 			defer q.at.leave()
 		}
-		for r, err := range q.Seq() {
-			if err != nil {
-				return // the bucket was dropped: it has no records
-			}
-			if !yield(r) {
-				return
+		q, x, err := q.start(q.at)
+		if err != nil {
+			return // the bucket was dropped: it has no records
+		}
+		defer x.end()
+		x.begin(false, 0, -1)
+		x.shows(nil)
+		x.early()
+		plain, off := q.shown.plain, q.shown.off
+		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			for _, v := range batch {
+				if plain {
+					if !yield(*(*R)(at(v, off))) {
+						x.stop(v)
+						return
+					}
+				} else if !yield(q.shown.make(v)) {
+					x.stop(v)
+					return
+				}
 			}
 		}
 	}
@@ -461,13 +436,11 @@ func (q *Query[R]) all() iter.Seq[R] {
 
 // First returns the first of the records that All returns.
 func (q *Query[R]) First() (r R, ok bool, err error) {
-	q, rd, err := q.start(q.at)
+	q, x, err := q.start(q.at)
 	if err != nil {
 		return r, false, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, q.spec.offset, q.spec.one())
 	x.shows(q.sel)
 	for _, v := range x.next() {
@@ -478,33 +451,33 @@ func (q *Query[R]) First() (r R, ok bool, err error) {
 
 // findOne is Query.First without making a query, and the bucket of the answer.
 func (h *home) findOne(at *scope, filters []Filter) (*bucket, *table.Version, error) {
-	rd, err := h.ask(at, filters)
+	x, err := h.ask(at, filters)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(false, 0, 1)
 	x.shows(nil)
 	for _, v := range x.next() {
-		return rd.b, v, nil
+		return x.rd.b, v, nil
 	}
 	return nil, nil, nil
 }
 
-// ask begins the read of what filters ask for.
-func (h *home) ask(at *scope, filters []Filter) (reading, error) {
+// ask begins the answer to what filters ask for.
+func (h *home) ask(at *scope, filters []Filter) (*exec, error) {
 	for {
 		b := h.of(at)
-		of := reading{b: b, plan: b.lend(), lent: true}
-		if err := b.compile(of.plan, filters, nil); err != nil {
-			of.giveBack()
+		x := b.lend()
+		err := b.compile(x.newPlan(), filters, nil)
+		if err != nil {
 			b.asked(at)
-			return reading{}, err
+		} else if err = x.pin(at); err == nil {
+			return x, nil
 		}
-		if rd, err := of.begin(at); err != errMoved {
-			return rd, err
+		x.end()
+		if err != errMoved {
+			return nil, err
 		}
 	}
 }
@@ -513,13 +486,11 @@ func (h *home) ask(at *scope, filters []Filter) (reading, error) {
 func (q *Query[R]) Exists() (bool, error) { return valued(q.at, q.exists) }
 
 func (q *Query[R]) exists(at *scope) (bool, error) {
-	q, rd, err := q.start(at)
+	q, x, err := q.start(at)
 	if err != nil {
 		return false, err
 	}
-	defer rd.end()
-	var x exec
-	x.of(rd.plan, rd)
+	defer x.end()
 	x.begin(true, q.spec.offset, q.spec.one())
 	x.only()
 	return len(x.next()) > 0, nil
@@ -530,12 +501,12 @@ func (q *Query[R]) exists(at *scope) (bool, error) {
 func (q *Query[R]) Count() (int, error) { return valued(q.at, q.count) }
 
 func (q *Query[R]) count(at *scope) (int, error) {
-	q, rd, err := q.start(at)
+	q, x, err := q.start(at)
 	if err != nil {
 		return 0, err
 	}
-	defer rd.end()
-	n := rd.count(rd.plan)
+	defer x.end()
+	n := x.count()
 	n = max(n-q.spec.offset, 0)
 	if q.spec.limit >= 0 {
 		n = min(n, q.spec.limit)
@@ -548,49 +519,50 @@ func (h *home) count(at *scope, filters []Filter) (int, error) {
 	if at != nil && at.qc != nil { // where it is a value of its own
 		return newQuery(h.of(at), at, &versionDecoder, slices.Clone(filters)).Count()
 	}
-	rd, err := h.ask(at, filters)
+	x, err := h.ask(at, filters)
 	if err != nil {
 		return 0, err
 	}
-	defer rd.end()
-	return rd.count(rd.plan), nil
-}
-
-// count is plan.count, through the writes of a transaction.
-func (r *reading) count(p *plan) (n int) {
-	if !r.written() {
-		r.depend(p)
-		return p.count(r.view)
-	}
-	x := exec{p: p, rd: *r, view: r.view}
-	x.begin(true, 0, -1)
-	x.only()
-	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		n += len(batch)
-	}
-	return n
+	defer x.end()
+	return x.count(), nil
 }
 
 // count returns the number of matching records, without reading them where the
 // counters of the path's index have the answer.
-func (p *plan) count(v table.View) (n int) {
-	c := p.pick(v, need{unordered: true, want: -1})
-	path := p.path(c.path)
-	if p.answers(path.answered) {
+func (x *exec) count() (n int) {
+	if x.rd.written() {
+		x.begin(true, 0, -1)
+		x.only()
+		return x.countEach()
+	}
+	x.rd.depend(x.p)
+	c := x.p.pick(x.view, need{unordered: true, want: -1})
+	path := x.p.path(c.path)
+	if x.p.answers(path.answered) {
 		switch path.access {
 		case accessAll:
-			return v.Count()
+			return x.view.Count()
 		case accessIndex:
 			if len(path.spans) == 0 {
-				return countSpan(v, path, path.span)
+				return countSpan(x.view, path, path.span)
 			}
 			for _, span := range path.spans {
-				n += countSpan(v, path, span)
+				n += countSpan(x.view, path, span)
 			}
 			return n
 		}
 	}
-	return p.countEach(v)
+	x.rd.reads, x.rd.tb = nil, nil // it is noted, and there are no writes to read through
+	x.begin(true, 0, -1)
+	return x.countEach()
+}
+
+// countEach reads the records.
+func (x *exec) countEach() (n int) {
+	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		n += len(batch)
+	}
+	return n
 }
 
 func countSpan(v table.View, path *path, span table.Range) int {
@@ -598,16 +570,6 @@ func countSpan(v table.View, path *path, span table.Range) int {
 		return v.CountKey(path.index, span.Lo)
 	}
 	return v.CountRange(path.index, span)
-}
-
-// countEach reads the records.
-func (p *plan) countEach(v table.View) (n int) {
-	x := exec{p: p, view: v}
-	x.begin(true, 0, -1)
-	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		n += len(batch)
-	}
-	return n
 }
 
 // some returns the first or the last n records of the bucket, in its order.
@@ -618,19 +580,22 @@ func (q *Query[R]) some(n int, last bool) ([]R, error) {
 	if last && q.b.def.Ordered {
 		q = q.OrderBy(Desc(q.b.def.Key))
 	}
-	q, rd, err := q.start(q.at)
-	if err != nil || n == 0 {
+	q, x, err := q.start(q.at)
+	if err != nil {
 		return nil, err
 	}
-	defer rd.end()
-	x := exec{p: rd.plan, rd: rd, view: rd.view, reversed: last && !q.b.def.Ordered}
+	defer x.end()
+	if n == 0 {
+		return nil, nil
+	}
+	x.reversed = last && !q.b.def.Ordered
 	x.begin(false, 0, n)
 	x.shows(nil)
-	count, ok := rd.view.Counted()
+	count, ok := x.view.Counted()
 	if !ok {
 		count = batchRows
 	}
-	out := collect(&x, q.shown, min(n, count))
+	out := collect(x, q.shown, min(n, count))
 	if last {
 		slices.Reverse(out)
 	}

@@ -24,24 +24,24 @@ type PathAnswer struct {
 // and without an intersection, in the query's order and in any. With a cursor it
 // is the page behind that.
 func AnswerByEachPath[R any](q *Query[R], cursor Cursor, limit int) ([]PathAnswer, error) {
-	_, rd, err := q.start(q.at)
+	_, x, err := q.start(q.at)
 	if err != nil {
 		return nil, err
 	}
-	defer rd.end()
-	p := rd.plan
+	defer x.end()
+	p := x.p
 	if p.never || limit == 0 {
 		return nil, nil
 	}
 	var after *position
 	if cursor != "" {
-		if after, err = p.locate(&rd, cursor); err != nil {
+		if after, err = p.locate(&x.rd, cursor); err != nil {
 			return nil, err
 		}
 	}
 	var out []PathAnswer
 	for i := pathScan; i < p.cands; i++ {
-		out = append(out, p.answersBy(i, rd.view, after, q.spec.offset, limit)...)
+		out = append(out, p.answersBy(i, x.view, after, q.spec.offset, limit)...)
 	}
 	return out, nil
 }
@@ -85,7 +85,9 @@ func (p *plan) alsoAll(c *choice) bool {
 }
 
 func (p *plan) take(name string, ch choice, v table.View, after *position, unordered bool, offset, limit int) PathAnswer {
-	x := exec{p: p, view: v, after: after}
+	x := p.b.lend()
+	defer x.end()
+	x.p, x.view, x.after = p, v, after
 	x.begin(unordered, offset, limit)
 	x.c, x.rows = ch, !ch.exact || after != nil
 	x.size = 1 + rand.IntN(x.size) // the size of a batch must not matter
@@ -103,12 +105,11 @@ func (p *plan) take(name string, ch choice, v table.View, after *position, unord
 // at and how many came.
 func chosen[R any](t *testing.T, q *Query[R], cursor Cursor, limit int) (touched, came int) {
 	t.Helper()
-	_, rd, err := q.start(q.at)
+	_, x, err := q.start(q.at)
 	require.NoError(t, err)
-	defer rd.end()
-	x := exec{p: rd.plan, rd: rd, view: rd.view}
+	defer x.end()
 	if cursor != "" {
-		x.after, err = rd.plan.locate(&rd, cursor)
+		x.after, err = x.p.locate(&x.rd, cursor)
 		require.NoError(t, err)
 	}
 	x.begin(false, 0, limit)

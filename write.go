@@ -179,7 +179,9 @@ func (b *bucket) tryMany(ctx context.Context, p *plan, exclusive bool, next func
 			return
 		}
 		r.since = l.pin.Seq + 1
-		x := exec{p: p, view: b.table.At(l.pin.Seq)}
+		x := b.lend()
+		defer x.end()
+		x.p, x.view = p, b.table.At(l.pin.Seq)
 		x.begin(false, 0, -1)
 		for batch := x.next(); len(batch) > 0 && err == nil; batch = x.next() {
 			for _, v := range batch {

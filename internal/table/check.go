@@ -1,6 +1,9 @@
 package table
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Check compares everything that the table keeps twice: keys with rows, indexes
 // with version chains, counters with records. It is for tests and diagnosis,
@@ -12,6 +15,11 @@ func (t *Table) Check() error {
 	pinned := t.cfg.Pins.Pinned(nil)
 	for i, c := range dir.chunks {
 		inChunk, dead := 0, 0
+		for j := 0; c != nil && c.settled.Load() != unsettled && j < int(c.solid.Load()); j++ {
+			if c.cells[j].Load() == nil {
+				return fmt.Errorf("row %d: empty in a chunk that is solid up to %d", row(dir, i, j), c.solid.Load())
+			}
+		}
 		for j := 0; c != nil && j < chunkRows; j++ {
 			head := c.cells[j].Load()
 			if head == nil {
@@ -75,7 +83,7 @@ func row(d *rowDir, chunk, cell int) uint32 {
 	return (d.base+uint32(chunk))<<chunkBits + uint32(cell)
 }
 
-func (x *keyIndex[K]) check(t *Table, d *rowDir) error {
+func (x *keyIndex[K, S]) check(t *Table, d *rowDir) error {
 	type entry struct {
 		k   K
 		row uint32
@@ -104,6 +112,9 @@ func (x *keyIndex[K]) check(t *Table, d *rowDir) error {
 	}
 	if live := &t.live[x.pos]; live.n.Load() != all || live.delta != 0 {
 		return fmt.Errorf("%d live records, counted %d, delta %d", all, live.n.Load(), live.delta)
+	}
+	if err := x.tree.check(); err != nil {
+		return err
 	}
 	first := true
 	var before K
@@ -146,6 +157,54 @@ func (x *keyIndex[K]) check(t *Table, d *rowDir) error {
 	}
 	if len(back) > 0 {
 		return fmt.Errorf("%d keys are not reached backward", len(back))
+	}
+	return nil
+}
+
+// check looks at what nodes keep of their keys beside them, and at the bounds
+// between them.
+func (t *tree[K, S, V]) check() error {
+	var lo, hi *K
+	return t.checkNode(t.root, lo, hi)
+}
+
+// checkNode checks the node at p, whose keys lie from lo on, up to but without hi,
+// and those under it.
+func (t *tree[K, S, V]) checkNode(p unsafe.Pointer, lo, hi *K) error {
+	within := func(k *K) bool { return (lo == nil || *k >= *lo) && (hi == nil || *k < *hi) }
+	if p == nil {
+		return nil
+	}
+	if (*nodeHead)(p).height == 0 {
+		l := (*leaf[K, S, V])(p)
+		if l.n < 1 || l.n > leafSlots {
+			return fmt.Errorf("a leaf in the tree with %d slots written", l.n)
+		}
+		for slot := range l.n {
+			k := l.keys[slot]
+			if !within(&k) || !l.fits(k) || l.short[slot] != abbreviated[K, S](&k, int(l.skip)) {
+				return fmt.Errorf("a key in the wrong leaf, or its abbreviation is wrong")
+			}
+		}
+		return nil
+	}
+	in := (*inner[K, S, V])(p)
+	for i := range int(in.n) {
+		from, to := lo, hi
+		if i > 0 {
+			if from = &in.keys[i-1]; !within(from) || !in.fits(*from) || in.short[i-1] != abbreviated[K, S](from, int(in.skip)) {
+				return fmt.Errorf("a separator in the wrong node, or its abbreviation is wrong")
+			}
+		}
+		if i < int(in.n)-1 {
+			to = &in.keys[i]
+		}
+		if (*nodeHead)(in.kids[i]).height != in.height-1 {
+			return fmt.Errorf("a node of height %d under one of %d", (*nodeHead)(in.kids[i]).height, in.height)
+		}
+		if err := t.checkNode(in.kids[i], from, to); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package table
 
 import (
 	"cmp"
-	"math/bits"
 	"sync/atomic"
 )
 
@@ -22,8 +21,8 @@ type Cursor struct {
 	// scan: the next cell
 	chunk, cell int
 	// index: whichever the index has
-	words walk[uint64]
-	texts walk[string]
+	words walk[uint64, none]
+	texts walk[string, uint32]
 }
 
 type cursorKind uint8
@@ -34,6 +33,17 @@ const (
 	cursorWords
 	cursorTexts
 )
+
+// Reset lets go of what the walk has led to, and of its table.
+func (c *Cursor) Reset() {
+	if c.words.x != nil {
+		c.words = walk[uint64, none]{}
+	}
+	if c.texts.x != nil {
+		c.texts = walk[string, uint32]{}
+	}
+	c.v, c.dir, c.kind = View{}, nil, cursorDone
+}
 
 // Scan begins a walk over all rows, from the first or from the last.
 func (c *Cursor) Scan(v View, back bool) {
@@ -62,10 +72,10 @@ func (c *Cursor) ScanAfter(v View, ord uint64) {
 func (c *Cursor) Lookup(v View, i int, k Key) {
 	c.v, c.dir, c.back = v, v.r.rows.dir.Load(), false
 	switch x := v.r.indexes[i].(type) {
-	case *keyIndex[string]:
+	case *textIndex:
 		c.kind = cursorTexts
 		c.texts.lookup(x, k.Text)
-	case *keyIndex[uint64]:
+	case *wordIndex:
 		c.kind = cursorWords
 		c.words.lookup(x, k.Word)
 	}
@@ -76,10 +86,10 @@ func (c *Cursor) Lookup(v View, i int, k Key) {
 func (c *Cursor) Range(v View, i int, g Range, back bool) {
 	c.v, c.dir, c.back = v, v.r.rows.dir.Load(), back
 	switch x := v.r.indexes[i].(type) {
-	case *keyIndex[string]:
+	case *textIndex:
 		c.kind = cursorTexts
 		c.texts.between(x, bounds[string]{g.Lo.Text, g.Hi.Text, g.NoLo, g.NoHi}, back)
-	case *keyIndex[uint64]:
+	case *wordIndex:
 		c.kind = cursorWords
 		c.words.between(x, bounds[uint64]{g.Lo.Word, g.Hi.Word, g.NoLo, g.NoHi}, back)
 	}
@@ -151,7 +161,11 @@ func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
 			first := (c.dir.base+uint32(c.chunk))<<chunkBits + uint32(c.cell)
 			m := n
 			if s := ch.settled.Load(); s <= seq {
-				m += takeHeads(cells, buf[n:], rows, n, first)
+				if rows == nil && c.cell+len(cells) <= int(ch.solid.Load()) {
+					m += takeSolid(cells, buf[n:])
+				} else {
+					m += takeHeads(cells, buf[n:], rows, n, first)
+				}
 				if ch.settled.Load() != s {
 					m = n
 				}
@@ -166,40 +180,31 @@ func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
 	return n
 }
 
-// takeHeads takes the newest versions of cells, whatever they are, and their row
-// numbers from rows[at] on.
-func takeHeads(cells []atomic.Pointer[Version], buf []*Version, rows []uint32, at int, first uint32) (n int) {
-	buf = buf[:len(cells)]
-	if rows == nil {
-		// Four at a time, for one look at the collector's write barrier.
-		for ; len(cells) >= 4; cells = cells[4:] {
-			four := (*[4]atomic.Pointer[Version])(cells)
-			a, b, c, d := four[0].Load(), four[1].Load(), four[2].Load(), four[3].Load()
-			if a == nil || b == nil || c == nil || d == nil {
-				n += takeEach(four[:], buf[n:])
-				continue
-			}
-			to := (*[4]*Version)(buf[n:])
-			to[0], to[1], to[2], to[3] = a, b, c, d
-			n += 4
-		}
-		return n + takeEach(cells, buf[n:])
+// takeSolid takes the newest versions of cells, of which none is empty.
+func takeSolid(cells []atomic.Pointer[Version], buf []*Version) int {
+	n := len(cells)
+	for buf = buf[:n]; len(cells) >= 8 && len(buf) >= 8; cells, buf = cells[8:], buf[8:] {
+		from, to := (*[8]atomic.Pointer[Version])(cells), (*[8]*Version)(buf)
+		a, b, c, d := from[0].Load(), from[1].Load(), from[2].Load(), from[3].Load()
+		to[0], to[1], to[2], to[3] = a, b, c, d
+		a, b, c, d = from[4].Load(), from[5].Load(), from[6].Load(), from[7].Load()
+		to[4], to[5], to[6], to[7] = a, b, c, d
 	}
-	for j := range cells {
-		if u := cells[j].Load(); u != nil {
-			buf[n] = u
-			rows[at+n] = first + uint32(j)
-			n++
-		}
+	for i := range cells {
+		buf[i] = cells[i].Load()
 	}
 	return n
 }
 
-// takeEach is takeHeads without row numbers, cell by cell.
-func takeEach(cells []atomic.Pointer[Version], buf []*Version) (n int) {
+// takeHeads takes the newest versions of cells, whatever they are, and their row
+// numbers from rows[at] on.
+func takeHeads(cells []atomic.Pointer[Version], buf []*Version, rows []uint32, at int, first uint32) (n int) {
+	buf = buf[:len(cells)]
 	for j := range cells {
 		if u := cells[j].Load(); u != nil {
-			buf[n] = u
+			if buf[n] = u; rows != nil {
+				rows[at+n] = first + uint32(j)
+			}
 			n++
 		}
 	}
@@ -262,35 +267,36 @@ type bounds[K cmp.Ordered] struct {
 
 // walk is the part of a Cursor that stands in an index: on an entry of a leaf,
 // and within the set of rows of the entry before, if that has one.
-type walk[K cmp.Ordered] struct {
-	x    *keyIndex[K]
-	at   cursor[K]
+type walk[K cmp.Ordered, S abbr] struct {
+	x    *keyIndex[K, S]
+	at   rowCursor[K, S]
 	b    bounds[K]
 	step int  // +1, or -1 for descending keys
 	end  int  // position in the leaf where the walk leaves it
 	last bool // the walk ends with this leaf
 
-	set   cursor[uint32] // words of the set that come next
 	inSet bool
-	key   K      // of the set
-	word  uint64 // rows left of the current word
-	base  uint32 // its first row
-	chunk *chunk
-	from  uint32 // rows of sets before this one are passed over
-	also  *setProbe
-	buf   []byte // scratch for comparing keys
+	key   K // of the set
+	setWalk
+	buf []byte // scratch for comparing keys
 }
 
-func (w *walk[K]) lookup(x *keyIndex[K], k K) {
-	*w = walk[K]{x: x, step: 1, last: true}
+func (w *walk[K, S]) lookup(x *keyIndex[K, S], k K) {
+	if w.x != nil {
+		*w = walk[K, S]{}
+	}
+	w.x, w.step, w.last = x, 1, true
 	if l, slot, ok := x.entry(k); ok {
-		w.at = cursor[K]{l: l, p: permPut(0, 0, slot)} // the entry alone
+		w.at = rowCursor[K, S]{l: l, p: permPut(0, 0, slot)} // the entry alone
 		w.end = 1
 	}
 }
 
-func (w *walk[K]) between(x *keyIndex[K], b bounds[K], back bool) {
-	*w = walk[K]{x: x, b: b, step: 1}
+func (w *walk[K, S]) between(x *keyIndex[K, S], b bounds[K], back bool) {
+	if w.x != nil {
+		*w = walk[K, S]{}
+	}
+	w.x, w.b, w.step = x, b, 1
 	switch {
 	case !b.noLo && !b.noHi && b.lo >= b.hi:
 		return
@@ -310,7 +316,7 @@ func (w *walk[K]) between(x *keyIndex[K], b bounds[K], back bool) {
 }
 
 // enter finds where the walk leaves the leaf that it has come to.
-func (w *walk[K]) enter() {
+func (w *walk[K, S]) enter() {
 	l, p := w.at.l, w.at.p
 	if l == nil {
 		return
@@ -332,7 +338,7 @@ func (w *walk[K]) enter() {
 }
 
 // leave goes on to the next leaf.
-func (w *walk[K]) leave() {
+func (w *walk[K, S]) leave() {
 	switch {
 	case w.last:
 		w.at.l = nil
@@ -345,7 +351,7 @@ func (w *walk[K]) leave() {
 	w.enter()
 }
 
-func (w *walk[K]) next(c *Cursor, buf []*Version, rows []uint32) (n int) {
+func (w *walk[K, S]) next(c *Cursor, buf []*Version, rows []uint32) (n int) {
 	for n < len(buf) {
 		switch {
 		case w.inSet:
@@ -362,7 +368,7 @@ func (w *walk[K]) next(c *Cursor, buf []*Version, rows []uint32) (n int) {
 }
 
 // entries takes entries of one row each, up to one with a set.
-func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
+func (w *walk[K, S]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	l, p := w.at.l, w.at.p
 	var slots [leafSlots]uint8
 	k := 0
@@ -371,7 +377,8 @@ func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
 		row, s := l.resolve(slot)
 		if s != nil {
 			if k == 0 {
-				w.key, w.inSet, w.word, w.set = l.keys[slot], true, 0, s.words.seek(w.from>>6)
+				w.key, w.inSet = l.keys[slot], true
+				w.enterSet(s)
 				w.at.i += w.step
 			}
 			break
@@ -402,11 +409,11 @@ func (w *walk[K]) entries(c *Cursor, buf []*Version, rows []uint32, n int) int {
 }
 
 // rows takes rows of a set, 64 at a time.
-func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
+func (w *walk[K, S]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	seq := c.v.seq
 	for n < len(buf) {
 		heads := buf[n:min(len(buf), n+64)]
-		k, plain := w.heads(c, heads, rows, n)
+		k, plain := w.heads(c, movedBit(w.x.pos), heads, rows, n)
 		if k == 0 {
 			w.inSet = false
 			return n
@@ -433,71 +440,8 @@ func (w *walk[K]) rows(c *Cursor, buf []*Version, rows []uint32, n int) int {
 	return n
 }
 
-// heads loads the newest versions of the next rows, all before any of them is
-// looked at (see Cursor), and their numbers into rows[at:]. plain reports that
-// all are what the view sees, without a look.
-func (w *walk[K]) heads(c *Cursor, heads []*Version, rows []uint32, at int) (k int, plain bool) {
-	plain = true
-	bit := movedBit(w.x.pos)
-	for k < len(heads) {
-		if w.word == 0 && !w.nextWord(c) {
-			break
-		}
-		ch, word := w.chunk, w.word
-		cells := (*[64]atomic.Pointer[Version])(ch.cells[w.base&(chunkRows-64):])
-		settled := ch.settled.Load()
-		for ; word != 0 && k < len(heads); word &= word - 1 {
-			i := bits.TrailingZeros64(word) & 63
-			head := cells[i].Load()
-			if head == nil {
-				plain = false
-			}
-			heads[k] = head
-			if rows != nil {
-				rows[at+k] = w.base + uint32(i)
-			}
-			k++
-		}
-		w.word = word
-		if settled > c.v.seq || ch.moved.Load()&bit != 0 || ch.settled.Load() != settled {
-			plain = false
-		}
-	}
-	return k, plain
-}
-
-// nextWord finds the next word of the set with rows in it.
-func (w *walk[K]) nextWord(c *Cursor) bool {
-	for ; w.set.ok(); w.set.next() {
-		slot := w.set.slot()
-		key, word := w.set.l.keys[slot], atomic.LoadUint64(&w.set.l.vals[slot])
-		if key == w.from>>6 {
-			word &= ^uint64(0) << (w.from & 63)
-		}
-		for s := w.also; s != nil && word != 0; s = s.next {
-			word &= s.word(key)
-		}
-		if word == 0 {
-			continue
-		}
-		w.base = key << 6
-		i := w.base>>chunkBits - c.dir.base
-		if i >= uint32(len(c.dir.chunks)) {
-			c.dir = c.v.r.rows.dir.Load()
-			i = w.base>>chunkBits - c.dir.base
-		}
-		if i >= uint32(len(c.dir.chunks)) || c.dir.chunks[i] == nil {
-			continue // the rows are gone
-		}
-		w.chunk, w.word = c.dir.chunks[i], word
-		w.set.next()
-		return true
-	}
-	return false
-}
-
 // look finds what seq sees in a row that was found under k, if it has that key.
-func (w *walk[K]) look(head *Version, seq uint64, k K) *Version {
+func (w *walk[K, S]) look(head *Version, seq uint64, k K) *Version {
 	if w.buf == nil && w.x.spec.Borrowed {
 		w.buf = make([]byte, 0, 128)
 	}
@@ -506,32 +450,4 @@ func (w *walk[K]) look(head *Version, seq uint64, k K) *Version {
 		return nil
 	}
 	return u
-}
-
-// setProbe answers what words a set of rows has, for ascending questions.
-type setProbe struct {
-	tree *tree[uint32]
-	at   cursor[uint32]
-	on   bool // at is valid: it stands on the last question or behind it
-	next *setProbe
-}
-
-// probeSteps is how many entries a probe walks before it descends the tree anew.
-const probeSteps = 4
-
-func (s *setProbe) word(key uint32) uint64 {
-	for step := 0; s.on && s.at.ok() && s.at.key() < key; step++ {
-		if step == probeSteps {
-			s.on = false
-			break
-		}
-		s.at.next()
-	}
-	if !s.on {
-		s.at, s.on = s.tree.seek(key), true
-	}
-	if !s.at.ok() || s.at.key() != key {
-		return 0
-	}
-	return atomic.LoadUint64(&s.at.l.vals[s.at.slot()])
 }

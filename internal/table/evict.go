@@ -2,7 +2,6 @@ package table
 
 import (
 	"math/bits"
-	"sync/atomic"
 )
 
 // What a bounded bucket asks of its table, and expiry: which records go next. All
@@ -114,19 +113,19 @@ type floor[K any] struct {
 }
 
 // lower brings the floor down to the entry of a version that has become live.
-func (x *keyIndex[K]) lower(v *Version, row uint32) {
+func (x *keyIndex[K, S]) lower(v *Version, row uint32) {
 	if k, ok := x.key(v, x.buf[:0]); ok {
 		x.lowerTo(k, row)
 	}
 }
 
-func (x *keyIndex[K]) lowerTo(k K, row uint32) {
+func (x *keyIndex[K, S]) lowerTo(k K, row uint32) {
 	if f := &x.floor; f.set && (k < f.key || k == f.key && row < f.row) {
 		f.key, f.row = x.keep(k), row
 	}
 }
 
-func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) bool {
+func (x *keyIndex[K, S]) least(d *rowDir, visit func(Ref) bool) bool {
 	c := x.tree.first()
 	if x.floor.set {
 		c = x.tree.seek(x.floor.key)
@@ -146,7 +145,7 @@ func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) bool {
 		}
 		s := c.l.set(c.slot())
 		if s == nil {
-			if !look(uint32(c.l.vals[c.slot()])) {
+			if !look(uint32(c.l.val(c.slot()))) {
 				return false
 			}
 			continue
@@ -166,7 +165,7 @@ func (x *keyIndex[K]) least(d *rowDir, visit func(Ref) bool) bool {
 func (s *rowset) eachFrom(row uint32, fn func(row uint32) bool) bool {
 	skip := uint64(1)<<(row&63) - 1
 	for c := s.words.seek(row >> 6); c.ok(); c.next() {
-		w := atomic.LoadUint64(&c.l.vals[c.slot()])
+		w := c.l.val(c.slot())
 		if c.key() == row>>6 {
 			w &^= skip
 		}

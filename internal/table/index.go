@@ -58,33 +58,42 @@ type index interface {
 // the leaf has not been replaced since. The zero place is none.
 type place struct {
 	set  *rowset        // the set of the key's rows, nil if there was one
-	leaf unsafe.Pointer // *leaf[K]
+	leaf unsafe.Pointer // *rowLeaf[K, S]
+	slot int            // the key's, as long as the leaf lives and some version of the row has the key
 }
 
 // keyIndex is an ordered index: key → rows. An entry (key, row) exists exactly
 // while a version in the row's chain, pending ones included, has that key.
-type keyIndex[K cmp.Ordered] struct {
+type keyIndex[K cmp.Ordered, S abbr] struct {
 	spec       IndexSpec
 	pos        int // among the table's indexes
-	tree       tree[K]
+	tree       tree[K, S, uint32]
 	key        func(v *Version, buf []byte) (K, bool)
 	of         func(Key) K
-	keep       func(K) K // a copy that may stay in the tree
-	buf, other [128]byte // writer's scratch
-	hint       *leaf[K]  // writer: where taken looked for the key that link comes with next
-	floor      floor[K]  // writer
+	keep       func(K) K      // a copy that may stay in the tree
+	buf, other [128]byte      // writer's scratch
+	hint       *rowLeaf[K, S] // writer: where taken looked for the key that link comes with next
+	floor      floor[K]       // writer
 }
+
+type (
+	textIndex = keyIndex[string, uint32]
+	wordIndex = keyIndex[uint64, none]
+
+	rowLeaf[K cmp.Ordered, S abbr]   = leaf[K, S, uint32]
+	rowCursor[K cmp.Ordered, S abbr] = cursor[K, S, uint32]
+)
 
 func newIndex(spec IndexSpec, pos int) index {
 	if spec.Word != nil {
-		return &keyIndex[uint64]{
+		return &wordIndex{
 			spec: spec, pos: pos,
 			key:  func(v *Version, _ []byte) (uint64, bool) { return spec.Word(v) },
 			of:   func(k Key) uint64 { return k.Word },
 			keep: func(k uint64) uint64 { return k },
 		}
 	}
-	ix := &keyIndex[string]{
+	ix := &textIndex{
 		spec: spec, pos: pos,
 		key:  spec.Text,
 		of:   func(k Key) string { return k.Text },
@@ -97,7 +106,7 @@ func newIndex(spec IndexSpec, pos int) index {
 }
 
 // has reports whether v is live and has key k.
-func (x *keyIndex[K]) has(v *Version, k K, buf []byte) bool {
+func (x *keyIndex[K, S]) has(v *Version, k K, buf []byte) bool {
 	if v == nil || v.dead() {
 		return false
 	}
@@ -105,9 +114,9 @@ func (x *keyIndex[K]) has(v *Version, k K, buf []byte) bool {
 	return ok && vk == k
 }
 
-func (x *keyIndex[K]) forget() { x.hint = nil }
+func (x *keyIndex[K, S]) forget() { x.hint = nil }
 
-func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64, skip map[uint32]bool) bool {
+func (x *keyIndex[K, S]) taken(d *rowDir, v *Version, self int64, skip map[uint32]bool) bool {
 	x.hint = nil
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
@@ -127,13 +136,13 @@ func (x *keyIndex[K]) taken(d *rowDir, v *Version, self int64, skip map[uint32]b
 	live := func(row uint32) bool {
 		return int64(row) != self && !skip[row] && x.has(d.head(row), k, x.other[:0])
 	}
-	if w := l.vals[slot]; w != manyRows {
+	if w := l.val(slot); w != manyRows {
 		return live(uint32(w))
 	}
 	return !l.set(slot).each(func(row uint32) bool { return !live(row) })
 }
 
-func (x *keyIndex[K]) link(t *Table, d *rowDir, v *Version, row uint32) {
+func (x *keyIndex[K, S]) link(t *Table, d *rowDir, v *Version, row uint32) {
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
 		return
@@ -145,7 +154,7 @@ func (x *keyIndex[K]) link(t *Table, d *rowDir, v *Version, row uint32) {
 		return
 	}
 	s := l.set(slot)
-	if w := l.vals[slot]; w != manyRows {
+	if w := l.val(slot); w != manyRows {
 		if uint32(w) == row {
 			return
 		}
@@ -172,10 +181,10 @@ func (x *keyIndex[K]) link(t *Table, d *rowDir, v *Version, row uint32) {
 }
 
 // put is tree.put with a key that may be borrowed.
-func (x *keyIndex[K]) put(k K, row uint32) (*leaf[K], int, bool) {
+func (x *keyIndex[K, S]) put(k K, row uint32) (*rowLeaf[K, S], int, bool) {
 	if l := x.hint; l != nil {
 		x.hint = nil
-		if l.n < leafSlots {
+		if l.n < leafSlots && l.fits(k) {
 			p := l.perm.Load()
 			i, _ := l.search(p, k) // it was not there
 			return l, l.insert(p, i, x.keep(k), uint64(row)), true
@@ -190,7 +199,7 @@ func (x *keyIndex[K]) put(k K, row uint32) (*leaf[K], int, bool) {
 	return x.tree.put(k, uint64(row))
 }
 
-func (x *keyIndex[K]) count(t *Table, v *Version, by int64) place {
+func (x *keyIndex[K, S]) count(t *Table, v *Version, by int64) place {
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
 		return place{}
@@ -200,15 +209,15 @@ func (x *keyIndex[K]) count(t *Table, v *Version, by int64) place {
 	if !ok {
 		return place{}
 	}
-	at := place{leaf: unsafe.Pointer(l)}
-	if l.vals[slot] == manyRows {
+	at := place{leaf: unsafe.Pointer(l), slot: slot}
+	if l.val(slot) == manyRows {
 		at.set = l.set(slot)
 		t.addDelta(at.set, by)
 	}
 	return at
 }
 
-func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32, at place) {
+func (x *keyIndex[K, S]) unlink(d *rowDir, v *Version, row uint32, at place) {
 	k, ok := x.key(v, x.buf[:0])
 	if !ok {
 		return
@@ -218,23 +227,15 @@ func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32, at place) {
 			return
 		}
 	}
-	var slot int
-	l := (*leaf[K])(at.leaf)
-	if ok = l != nil && l.n != leafGone; ok {
-		p := l.perm.Load()
-		i := 0
-		if i, ok = l.search(p, k); ok {
-			slot = permAt(p, i)
-		}
-	}
-	if !ok {
+	l, slot := (*rowLeaf[K, S])(at.leaf), at.slot
+	if l == nil || l.n == leafGone {
 		if l, slot, ok = x.entry(k); !ok {
 			return
 		}
 	}
-	if l.vals[slot] != manyRows {
-		if uint32(l.vals[slot]) == row {
-			x.tree.removeAt(l, k)
+	if l.val(slot) != manyRows {
+		if uint32(l.val(slot)) == row {
+			x.tree.removeAt(l, slot, k)
 		}
 		return
 	}
@@ -248,7 +249,7 @@ func (x *keyIndex[K]) unlink(d *rowDir, v *Version, row uint32, at place) {
 	}
 }
 
-func (x *keyIndex[K]) load(head *Version, row uint32) {
+func (x *keyIndex[K, S]) load(head *Version, row uint32) {
 	for v := head; v != nil; v = v.prev.Load() {
 		if v.dead() {
 			continue
@@ -262,7 +263,7 @@ func (x *keyIndex[K]) load(head *Version, row uint32) {
 			continue
 		}
 		s := l.set(slot)
-		if w := l.vals[slot]; w != manyRows {
+		if w := l.val(slot); w != manyRows {
 			if uint32(w) == row {
 				continue
 			}
@@ -277,7 +278,7 @@ func (x *keyIndex[K]) load(head *Version, row uint32) {
 
 // recount sets the counters of a freshly loaded index: what the published
 // sequence sees, and what is pending beside it.
-func (x *keyIndex[K]) recount(t *Table, d *rowDir) {
+func (x *keyIndex[K, S]) recount(t *Table, d *rowDir) {
 	var all, pending int64
 	for c := x.tree.first(); c.ok(); c.next() {
 		var now, then int64
@@ -298,7 +299,7 @@ func (x *keyIndex[K]) recount(t *Table, d *rowDir) {
 				t.addDelta(s, then-now)
 			}
 		} else {
-			take(uint32(c.l.vals[c.slot()]))
+			take(uint32(c.l.val(c.slot())))
 		}
 		all += now
 		pending += then - now

@@ -30,15 +30,18 @@ const (
 //
 // The writer stores unsettled before it stores a head, and a sequence that was
 // never there before once the commit is published. A reader loads settled, the
-// cells, and settled again: if it is still the same, no head in between was new.
+// cells, and settled again: if it is still the same, no head in between was new,
+// and none was taken away: a cell is emptied only while settled is unsettled.
 type chunk struct {
 	cells   [chunkRows]atomic.Pointer[Version]
 	settled atomic.Uint64
 	moved   atomic.Uint32 // the moved bits of all heads, and perhaps more
+	solid   atomic.Uint32 // as long as settled does not change: so many cells, from the first on, are none empty
 
 	// Writer only.
-	pending bool // in the table's list of chunks to settle
-	dead    int  // heads that are tombstones
+	top     uint32 // what solid is to be
+	pending bool   // in the table's list of chunks to settle
+	dead    int    // heads that are tombstones
 }
 
 const unsettled = 1<<64 - 1
@@ -90,7 +93,11 @@ func (r *rows) add(v *Version) uint32 {
 	}
 	r.next++
 	r.stir(d.chunks[i])
-	d.chunks[i].cells[row&(chunkRows-1)].Store(v)
+	c := d.chunks[i]
+	c.cells[row&(chunkRows-1)].Store(v)
+	if c.top == row&(chunkRows-1) {
+		c.top++
+	}
 	r.counts[i]++
 	r.used++
 	return row
@@ -141,12 +148,17 @@ func (r *rows) restore(row uint32, v *Version) {
 	cell.Store(v)
 }
 
+func (c *chunk) settle(seq uint64) {
+	c.solid.Store(c.top)
+	c.settled.Store(seq)
+}
+
 // settle says that all heads are published, the last ones by seq.
 func (r *rows) settle(seq uint64) {
 	for i, c := range r.stirred {
 		c.pending = false
 		if c.dead == 0 {
-			c.settled.Store(seq)
+			c.settle(seq)
 		}
 		r.stirred[i] = nil
 	}
@@ -160,7 +172,7 @@ func (r *rows) bury(row uint32, seq uint64) {
 	c := d.chunks[row>>chunkBits-d.base]
 	r.free(row)
 	if c.dead--; c.dead == 0 && !c.pending {
-		c.settled.Store(seq)
+		c.settle(seq)
 	}
 }
 
@@ -168,7 +180,9 @@ func (r *rows) bury(row uint32, seq uint64) {
 func (r *rows) free(row uint32) {
 	d := r.dir.Load()
 	i := row>>chunkBits - d.base
-	d.chunks[i].cells[row&(chunkRows-1)].Store(nil)
+	c := d.chunks[i]
+	c.cells[row&(chunkRows-1)].Store(nil)
+	c.top = min(c.top, row&(chunkRows-1))
 	r.used--
 	r.counts[i]--
 	if r.counts[i] > 0 || r.next < (row|(chunkRows-1))+1 {

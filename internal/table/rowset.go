@@ -15,18 +15,23 @@ type rowset struct {
 	delta int64        // writer: what the pending commit changes of n
 	dirty bool         // writer: in the table's list of sets with a delta
 	size  int          // writer: rows in the set
-	words tree[uint32]
+	words setTree
 }
+
+type (
+	setTree   = tree[uint32, none, uint64]
+	setCursor = cursor[uint32, none, uint64]
+)
 
 // An index entry is the row itself while there is one, else manyRows, and the
 // rows are in the set beside it.
-const manyRows = 1<<64 - 1
+const manyRows = 1<<32 - 1
 
 func (s *rowset) add(row uint32) {
 	bit := uint64(1) << (row & 63)
 	l, slot, added := s.words.put(row>>6, bit)
 	if !added {
-		w := l.vals[slot]
+		w := l.val(slot)
 		if w&bit != 0 {
 			return
 		}
@@ -46,7 +51,7 @@ func (s *rowset) remove(row uint32) {
 		return
 	}
 	slot := permAt(p, i)
-	was := l.vals[slot]
+	was := l.val(slot)
 	w := was &^ (1 << (row & 63))
 	if w == was {
 		return
@@ -67,7 +72,7 @@ func (s *rowset) only() uint32 {
 // each calls fn with the rows in ascending order, for tests and the writer.
 func (s *rowset) each(fn func(row uint32) bool) bool {
 	for c := s.words.first(); c.ok(); c.next() {
-		for w := atomic.LoadUint64(&c.l.vals[c.slot()]); w != 0; w &= w - 1 {
+		for w := c.l.val(c.slot()); w != 0; w &= w - 1 {
 			if !fn(c.key()<<6 | uint32(bits.TrailingZeros64(w))) {
 				return false
 			}

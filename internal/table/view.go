@@ -180,7 +180,7 @@ func (c *Cursor) count() (n int) {
 }
 
 // entry finds the place of a key.
-func (x *keyIndex[K]) entry(k K) (*leaf[K], int, bool) {
+func (x *keyIndex[K, S]) entry(k K) (*rowLeaf[K, S], int, bool) {
 	l := x.tree.find(k)
 	if l == nil {
 		return nil, 0, false
@@ -194,7 +194,7 @@ func (x *keyIndex[K]) entry(k K) (*leaf[K], int, bool) {
 }
 
 // resolve returns what an entry holds: its set, or its only row.
-func (l *leaf[K]) resolve(slot int) (uint32, *rowset) {
+func (l *leaf[K, S, V]) resolve(slot int) (uint32, *rowset) {
 	for {
 		if w := l.val(slot); w != manyRows {
 			return uint32(w), nil
@@ -206,7 +206,7 @@ func (l *leaf[K]) resolve(slot int) (uint32, *rowset) {
 	}
 }
 
-func (x *keyIndex[K]) rows(v View, key Key) (int, bool) {
+func (x *keyIndex[K, S]) rows(v View, key Key) (int, bool) {
 	k := x.of(key)
 	for range 4 {
 		e := v.t.epoch.Load()
@@ -231,7 +231,7 @@ func (x *keyIndex[K]) rows(v View, key Key) (int, bool) {
 	return 0, false
 }
 
-func (x *keyIndex[K]) set(key Key) *rowset {
+func (x *keyIndex[K, S]) set(key Key) *rowset {
 	l, slot, ok := x.entry(x.of(key))
 	if !ok {
 		return nil
@@ -240,7 +240,7 @@ func (x *keyIndex[K]) set(key Key) *rowset {
 	return s
 }
 
-func (x *keyIndex[K]) guess(key Key) int {
+func (x *keyIndex[K, S]) guess(key Key) int {
 	l, slot, ok := x.entry(x.of(key))
 	if !ok {
 		return 0
@@ -248,7 +248,7 @@ func (x *keyIndex[K]) guess(key Key) int {
 	return l.guess(slot)
 }
 
-func (l *leaf[K]) guess(slot int) int {
+func (l *leaf[K, S, V]) guess(slot int) int {
 	if _, s := l.resolve(slot); s != nil {
 		return max(int(s.n.Load()), 0)
 	}
@@ -259,8 +259,8 @@ func (l *leaf[K]) guess(slot int) int {
 // from the inner nodes, as InnoDB's records_in_range does.
 const guessLeaves = 4
 
-func (x *keyIndex[K]) guessRange(g Range, live int) (n int) {
-	var w walk[K]
+func (x *keyIndex[K, S]) guessRange(g Range, live int) (n int) {
+	var w walk[K, S]
 	w.between(x, bounds[K]{x.of(g.Lo), x.of(g.Hi), g.NoLo, g.NoHi}, false)
 	for leaves := 0; w.at.l != nil; leaves++ {
 		if leaves == guessLeaves {
@@ -282,8 +282,8 @@ func (x *keyIndex[K]) guessRange(g Range, live int) (n int) {
 }
 
 // entries looks at the first record of each entry that has any.
-func (x *keyIndex[K]) entries(v View, g Range, back bool, fn func(u *Version, n int) bool) bool {
-	var w walk[K]
+func (x *keyIndex[K, S]) entries(v View, g Range, back bool, fn func(u *Version, n int) bool) bool {
+	var w walk[K, S]
 	w.between(x, bounds[K]{x.of(g.Lo), x.of(g.Hi), g.NoLo, g.NoHi}, back)
 	c := Cursor{v: v, dir: v.r.rows.dir.Load()}
 	for w.at.l != nil {
@@ -299,9 +299,9 @@ func (x *keyIndex[K]) entries(v View, g Range, back bool, fn func(u *Version, n 
 
 // entry returns a record of the entry that the walk stands on, and the number of
 // all.
-func (w *walk[K]) entry(c *Cursor) (*Version, int) {
+func (w *walk[K, S]) entry(c *Cursor) (*Version, int) {
 	l, slot := w.at.l, permAt(w.at.p, w.at.i)
-	one := walk[K]{x: w.x, step: 1, last: true, at: cursor[K]{l: l, p: permPut(0, 0, slot)}, end: 1}
+	one := walk[K, S]{x: w.x, step: 1, last: true, at: rowCursor[K, S]{l: l, p: permPut(0, 0, slot)}, end: 1}
 	n, exact := 0, false
 	if _, s := l.resolve(slot); s != nil {
 		n, exact = c.v.counts(func() int { return int(s.n.Load()) })
