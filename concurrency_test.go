@@ -660,7 +660,13 @@ func TestCloseDuringEverything(t *testing.T) {
 		b := counters(t, s, "c")
 		other := counters(t, s, "other")
 		var events atomic.Int64
-		_, err = s.On("bucket.c.inserted", func(store.Event) { events.Add(1) })
+		_, err = s.On("bucket.c.inserted", func(e store.Event) {
+			if e.Err != nil { // on a busy machine: it is told what it missed
+				events.Add(int64(e.Missed))
+				return
+			}
+			events.Add(1)
+		})
 		require.NoError(t, err)
 		var acked sync.Map
 		var n atomic.Int64
@@ -708,7 +714,7 @@ func TestCloseDuringEverything(t *testing.T) {
 		count, err := b.Count()
 		require.NoError(t, err)
 		require.Equal(t, int(n.Load()), count)
-		require.Equal(t, n.Load(), events.Load(), "Close delivers every event")
+		require.Equal(t, n.Load(), events.Load(), "Close delivers every event, or says how many were lost")
 		_, err = s.DefineBucket(ctx, "late", store.Definition{Key: "id", Schema: store.Schema{"id": {Type: store.String}}})
 		require.ErrorIs(t, err, store.ErrClosed)
 		require.ErrorIs(t, s.DropBucket(ctx, "c"), store.ErrClosed)
