@@ -293,6 +293,11 @@ func (w *insider) value(r *rules, x any) (y any, changed bool) {
 		y, changed = c, true
 		w.grown = w.grown || r.typ == Date // which is larger than a number
 	}
+	if r.typ == Float && r.mem != nil && r.mem.Kind() == reflect.Float32 { // as it will be
+		if f := y.(float64); !reflect.Zero(r.mem).OverflowFloat(f) {
+			y, changed = float64(float32(f)), true
+		}
+	}
 	if !r.plain {
 		w.report(r, r.checkValue(y))
 	}
