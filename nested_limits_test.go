@@ -240,10 +240,71 @@ func TestNestedNarrowTypes(t *testing.T) {
 		_, err = b.Dynamic().Update(bg, "a", store.Fields{"o": map[string]any{name: x}})
 		require.NotEmpty(t, issues(t, err), name)
 	}
+	for _, f := range []store.Filter{store.Eq("l.0.f32", 0.05), store.Gte("l.0.f32", 0.05), store.In("l.0.f32", 0.05), store.Between("l.0.f32", 0.05, 0.05)} {
+		require.Equal(t, 1, count(t, b.Dynamic(), f), "a float32 is compared as one")
+	}
+	type bad struct {
+		ID string `store:"id,key"`
+		L  []struct {
+			I8 int8 `store:"i8,default=300"`
+		} `store:"l"`
+	}
+	_, err = store.Define[bad](bg, s, "bad")
+	require.Equal(t, []string{"l[].i8 type"}, issues(t, err))
 	for _, x := range []inner{{U64: math.MaxUint64}, {F32: float32(math.NaN())}, {N: "x"}, {F32: 0.2}, {T: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}} {
 		_, err = b.Insert(bg, doc{ID: "x", O: x, L: []inner{{F32: 0.1}}})
 		require.NotEmpty(t, issues(t, err))
 		_, err = b.Update(bg, "a", func(d *doc) error { d.O = x; return nil })
 		require.NotEmpty(t, issues(t, err))
 	}
+}
+
+// Rules that a struct fulfils cost no allocation beside those of the copy, which an
+// insert makes without any rules.
+func TestNestedInsertAllocates(t *testing.T) {
+	type freePart struct {
+		S string  `store:"s"`
+		N int     `store:"n"`
+		F float64 `store:"f"`
+	}
+	type free struct {
+		ID    int        `store:"id,key"`
+		O     freePart   `store:"o"`
+		Parts []freePart `store:"parts"`
+		Tags  []string   `store:"tags"`
+	}
+	type ruledPart struct {
+		S string  `store:"s,required,minLength=1,pattern=^[a-z]+$"`
+		N int     `store:"n,default=1,min=1,max=1000"`
+		F float64 `store:"f,required,enum=1|2.5"`
+	}
+	type ruled struct {
+		ID    int         `store:"id,key"`
+		O     ruledPart   `store:"o,required"`
+		Parts []ruledPart `store:"parts,minLength=1,maxLength=100"`
+		Tags  []string    `store:"tags,items.minLength=2,items.enum=new|big,maxLength=9"`
+	}
+	s := openStore(t, store.Options{})
+	a, err := store.Define[free](bg, s, "free")
+	require.NoError(t, err)
+	b, err := store.Define[ruled](bg, s, "ruled")
+	require.NoError(t, err)
+	one, other := freePart{"a", 1, 1}, ruledPart{"a", 1, 1}
+	id := 0
+	allocates := func(fn func()) float64 { return testing.AllocsPerRun(3000, func() { id++; fn() }) }
+	must := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	plain := allocates(func() {
+		_, err := a.Insert(bg, free{id, one, []freePart{one, one, one}, []string{"new", "big"}})
+		must(err)
+	})
+	checked := allocates(func() {
+		_, err := b.Insert(bg, ruled{id, other, []ruledPart{other, other, other}, []string{"new", "big"}})
+		must(err)
+	})
+	t.Logf("%v without rules, %v with", plain, checked)
+	require.LessOrEqual(t, checked, plain)
 }

@@ -250,6 +250,11 @@ func (r *rules) unfitValue(t reflect.Type, path string) []Issue {
 			return []Issue{{path, CodeType, fmt.Sprintf("has values in the bucket that %s cannot hold: bound it by min and max", t)}}
 		}
 	}
+	if r.def != nil {
+		if err := assign(reflect.New(t).Elem(), r.def); err != nil {
+			return []Issue{{path, Code(err.code), "its default " + err.msg}}
+		}
+	}
 	return r.unfit(t, path)
 }
 
