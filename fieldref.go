@@ -11,13 +11,13 @@ import (
 // inside one, a field outside the schema, or a part of the metadata.
 type fieldRef struct {
 	name string
-	typ  Type     // Any for what the schema does not say
+	typ  Type // Any for what the schema does not say
 	// single: it is a float32 inside of a struct
 	single bool
-	slot *slot    // the field, or the one that the path starts in
-	path []string // below slot, or below the extra fields
-	meta string   // the name of the metadata
-	sh   *shape
+	slot   *slot    // the field, or the one that the path starts in
+	path   []string // below slot, or below the extra fields
+	meta   string   // the name of the metadata
+	sh     *shape
 }
 
 // plain reports whether the name is that of a field, and no more.
