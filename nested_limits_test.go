@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -306,5 +308,8 @@ func TestNestedInsertAllocates(t *testing.T) {
 		must(err)
 	})
 	t.Logf("%v without rules, %v with", plain, checked)
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		plain += 2 // there, pools forget at random
+	}
 	require.LessOrEqual(t, checked, plain)
 }
