@@ -73,7 +73,7 @@ func TestMeasureIsNormalize(t *testing.T) {
 		U uint32
 	}
 	type tree struct {
-		leaf
+		One  leaf
 		L    []leaf
 		M    map[string][]int8
 		P    **leaf
