@@ -166,10 +166,49 @@ func (c *codec[T]) view(v *table.Version) *table.Version {
 			if n, ok := x.(int64); ok && op.dst.kind == memFloat {
 				x = float64(n)
 			}
+			if op.dst.kind == memRef {
+				x = within(op.dst.goType, x)
+			}
 			_ = op.dst.put(tmp, x, c.mine.lim)
 		}
 	}
 	return tmp
+}
+
+// within is a canonical value without the properties that a Go type does not have.
+func within(t reflect.Type, c any) any {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch x := c.(type) {
+	case map[string]any:
+		if t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
+			return c
+		}
+		out := make(map[string]any, len(x))
+		if t.Kind() == reflect.Map {
+			for name, e := range x {
+				out[name] = within(t.Elem(), e)
+			}
+			return out
+		}
+		for _, f := range planOf(t).fields {
+			if e, ok := x[f.name]; ok {
+				out[f.name] = within(t.FieldByIndex(f.index).Type, e)
+			}
+		}
+		return out
+	case []any:
+		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+			return c
+		}
+		out := make([]any, len(x))
+		for i, e := range x {
+			out[i] = within(t.Elem(), e)
+		}
+		return out
+	}
+	return c
 }
 
 // translate fills a T of scalars field by field from a bucket of another layout.

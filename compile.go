@@ -168,7 +168,7 @@ func (k compiler) operand(c *cond, field string, typ Type, v any) (any, error) {
 	if err != nil {
 		return nil, k.err(field, "has type %s: the value to compare with %s", typ, err.msg)
 	}
-	if want != nil && c.slot != nil && c.slot.kind == memFloat && c.slot.size == 4 {
+	if want != nil && (c.slot != nil && c.slot.kind == memFloat && c.slot.size == 4 || c.far != nil && c.far.single) {
 		n := numberIn(want)
 		f := float32(float64(int64(n.bits)))
 		if n.isFloat {

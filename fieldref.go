@@ -11,11 +11,13 @@ import (
 // inside one, a field outside the schema, or a part of the metadata.
 type fieldRef struct {
 	name string
-	typ  Type     // Any for what the schema does not say
-	slot *slot    // the field, or the one that the path starts in
-	path []string // below slot, or below the extra fields
-	meta string   // the name of the metadata
-	sh   *shape
+	typ  Type // Any for what the schema does not say
+	// single: it is a float32 inside of a struct
+	single bool
+	slot   *slot    // the field, or the one that the path starts in
+	path   []string // below slot, or below the extra fields
+	meta   string   // the name of the metadata
+	sh     *shape
 }
 
 // plain reports whether the name is that of a field, and no more.
@@ -44,11 +46,15 @@ func (sh *shape) field(name string) (fieldRef, string) {
 			return fieldRef{}, "cannot be: " + strconv.Quote(s.name) + " is of type " + s.typ.String() + ", with nothing inside"
 		}
 		path := strings.Split(name[end+1:], ".")
-		typ, wrong := s.rules.inside(path)
+		leaf, wrong := s.rules.inside(path)
 		if wrong != "" {
 			return fieldRef{}, wrong
 		}
-		return fieldRef{name: name, typ: typ, slot: s, path: path}, ""
+		ref := fieldRef{name: name, typ: Any, slot: s, path: path}
+		if leaf != nil {
+			ref.typ, ref.single = leaf.typ, leaf.single()
+		}
+		return ref, ""
 	}
 	if sh.extra {
 		return fieldRef{name: name, typ: Any, path: strings.Split(name, ".")}, ""
@@ -56,15 +62,15 @@ func (sh *shape) field(name string) (fieldRef, string) {
 	return fieldRef{}, "is not in the schema"
 }
 
-// inside is the type of what a path inside of a value leads to, Any where the rules
-// do not say. The message says why it can lead to nothing.
-func (r *rules) inside(path []string) (Type, string) {
+// inside are the rules of what a path inside of a value leads to, nil where there are
+// none. The message says why it can lead to nothing.
+func (r *rules) inside(path []string) (*rules, string) {
 	for i, part := range path {
 		if r.typ != Object && r.typ != Array && r.typ != Any {
-			return 0, "cannot be: what is before " + strconv.Quote(part) + " is of type " + r.typ.String() + ", with nothing inside"
+			return nil, "cannot be: what is before " + strconv.Quote(part) + " is of type " + r.typ.String() + ", with nothing inside"
 		}
 		if r.inner == nil {
-			return Any, ""
+			return nil, ""
 		}
 		if r.typ == Object {
 			p := r.inner.property(part)
@@ -72,18 +78,18 @@ func (r *rules) inside(path []string) (Type, string) {
 			case p != nil:
 				r = &p.rules
 			case r.inner.extra:
-				return Any, ""
+				return nil, ""
 			default:
-				return 0, "is not in the schema: there is no property " + strconv.Quote(part)
+				return nil, "is not in the schema: there is no property " + strconv.Quote(part)
 			}
 			continue
 		}
 		if _, err := strconv.ParseUint(part, 10, 32); err != nil {
-			return 0, "is not in the schema: elements of an array have numbers, not " + strconv.Quote(path[i])
+			return nil, "is not in the schema: elements of an array have numbers, not " + strconv.Quote(path[i])
 		}
 		r = r.inner.item
 	}
-	return r.typ, ""
+	return r, ""
 }
 
 // peek returns the value in canonical form, nil if it is absent. It is shared

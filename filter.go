@@ -21,7 +21,8 @@ import (
 // float32 field of a struct, to whose precision the value is rounded first. Dates
 // are compared as instants; the value may be whatever the field takes: a
 // time.Time, an ISO date, Unix milliseconds. Strings and bytes are compared byte by
-// byte; false is before true. In a field of type Any, and behind a path, a value is compared with those of its own kind
+// byte; false is before true. In a field of type Any, and behind a path of which the
+// schema does not say the type, a value is compared with those of its own kind
 // only: there, 5 is neither less nor greater than "5". Objects and arrays can be
 // equal, but have no order.
 //

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -76,6 +78,14 @@ func assign(dst reflect.Value, c any) *valueError {
 			return nil
 		}
 	case reflect.String:
+		if dst.Type() == numberType {
+			s, ok := numberText(c)
+			if !ok {
+				return mismatch()
+			}
+			dst.SetString(s)
+			return nil
+		}
 		if s, ok := c.(string); ok {
 			dst.SetString(s)
 			return nil
@@ -149,6 +159,21 @@ func assign(dst reflect.Value, c any) *valueError {
 		}
 	}
 	return mismatch()
+}
+
+// numberText is a number as a json.Number has it, from which the same comes back.
+func numberText(c any) (string, bool) {
+	switch x := c.(type) {
+	case int64:
+		return strconv.FormatInt(x, 10), true
+	case float64:
+		s := strconv.FormatFloat(x, 'g', -1, 64)
+		if !strings.ContainsAny(s, ".e") {
+			s += ".0" // or it would be an integer
+		}
+		return s, !math.IsInf(x, 0)
+	}
+	return "", false
 }
 
 // assignStruct fills a struct by the names that normalize gives its fields.

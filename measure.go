@@ -96,6 +96,9 @@ func (n *normalizer) measureScalar(rv reflect.Value) *valueError {
 	switch rv.Kind() {
 	case reflect.String:
 		if rv.Type() == numberType {
+			if rv.Len() == 0 {
+				return n.charge(sizeNumber)
+			}
 			_, err := n.number(json.Number(rv.String()))
 			return err
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -293,6 +294,12 @@ func (w *insider) value(r *rules, x any) (y any, changed bool) {
 		y, changed = c, true
 		w.grown = w.grown || r.typ == Date // which is larger than a number
 	}
+	if r.typ == Float && r.single() { // as it will be held
+		f := y.(float64)
+		if g := float64(float32(f)); g != f && !math.IsInf(g, 0) {
+			y, changed = g, true
+		}
+	}
 	if !r.plain {
 		w.report(r, r.checkValue(y))
 	}
@@ -411,6 +418,9 @@ func (r *rules) bind(t reflect.Type) rules {
 
 // fixed reports whether a value in a struct's memory breaks none of the rules.
 func (r *rules) fixed() bool { return r.plain && (r.inner == nil || r.inner.fixed) }
+
+// single reports whether the rules are those of a float32.
+func (r *rules) single() bool { return r.mem != nil && r.mem.Kind() == reflect.Float32 }
 
 // narrow makes the rules those of a float32.
 func (r *rules) narrow() {

@@ -3,6 +3,7 @@ package store
 import (
 	"reflect"
 	"testing"
+	"testing/quick"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -59,4 +60,40 @@ func TestNestedCheckDoesNotAllocate(t *testing.T) {
 			panic(err)
 		}
 	}))
+}
+
+// measure says of any value what normalize does, and counts the same bytes.
+func TestMeasureIsNormalize(t *testing.T) {
+	type leaf struct {
+		S string
+		B []byte
+		A [3]uint8
+		F float32
+		I *int16
+		U uint32
+	}
+	type tree struct {
+		One  leaf
+		L    []leaf
+		M    map[string][]int8
+		P    **leaf
+		Next *tree
+		Any  []*map[string]bool
+	}
+	kept, refused := 0, 0
+	require.NoError(t, quick.Check(func(x tree, depth, bytes uint16) bool {
+		lim := limits{int(depth % 12), int(bytes) * 32}
+		n := normalizer{limits: lim, left: lim.bytes}
+		m := n
+		_, err := n.reflected(reflect.ValueOf(&x), 0)
+		also := m.measure(reflect.ValueOf(&x), 0)
+		if err != nil {
+			refused++
+			return also != nil // which of several is found first depends on the order of maps
+		}
+		kept++
+		return also == nil && n.left == m.left
+	}, &quick.Config{MaxCount: 300}))
+	require.Positive(t, kept)
+	require.Positive(t, refused)
 }

@@ -255,9 +255,7 @@ func (r nestedSource) outside(v any) any {
 		return x.v
 	case map[string]any:
 		m := map[string]any{}
-		for k, e := range x {
-			m[k] = e
-		}
+		maps.Copy(m, x)
 		for _, k := range slices.Sorted(maps.Keys(m)) {
 			m[k] = r.outside(m[k])
 		}

@@ -437,3 +437,42 @@ func (r nestedSource) fitting(f *store.Field) any {
 	}
 	return r.IntN(2)
 }
+
+// A struct over objects that have more shows what it has of them; the rest stays
+// unless the object is changed.
+func TestNestedStructShowsLess(t *testing.T) {
+	s := openStore(t, store.Options{})
+	b, err := s.DefineBucket(bg, "b", store.Definition{Key: "id", Schema: store.Schema{
+		"id": {Type: store.String}, "n": {Type: store.Int}, "raw": {Type: store.Object}, "list": {Type: store.Array},
+		"o": {Type: store.Object, Extra: true, Properties: store.Schema{"a": {Type: store.String, Required: true}}},
+	}})
+	require.NoError(t, err)
+	type part struct {
+		A string `store:"a"`
+	}
+	type less struct {
+		ID   string          `store:"id,key"`
+		N    int             `store:"n"`
+		O    part            `store:"o"`
+		Raw  map[string]part `store:"raw"`
+		List []*part         `store:"list"`
+	}
+	more := func(a string) map[string]any { return map[string]any{"a": a, "more": int64(1)} }
+	_, err = b.Insert(bg, store.Fields{"id": "x", "o": more("1"), "raw": map[string]any{"k": more("2")}, "list": []any{more("3"), nil}})
+	require.NoError(t, err)
+	h, err := store.Typed[less](s, "b")
+	require.NoError(t, err)
+	got, err := h.Update(bg, "x", func(v *less) error { v.N++; return nil })
+	require.NoError(t, err)
+	require.Equal(t, part{"1"}, got.O)
+	require.Equal(t, map[string]part{"k": {"2"}}, got.Raw)
+	require.Equal(t, []*part{{"3"}, nil}, got.List)
+	r, _ := b.Get("x")
+	require.Equal(t, more("1"), r.Get("o"))
+	require.Equal(t, []any{more("3"), nil}, r.Get("list"))
+	_, err = h.Update(bg, "x", func(v *less) error { v.O.A = "4"; return nil })
+	require.NoError(t, err)
+	r, _ = b.Get("x")
+	require.Equal(t, map[string]any{"a": "4"}, r.Get("o"), "it is written as a whole")
+	require.Equal(t, map[string]any{"k": more("2")}, r.Get("raw"))
+}

@@ -111,7 +111,9 @@ func isNil(rv reflect.Value) bool {
 func (r *rules) checkMemory(rv reflect.Value) broken {
 	switch rv.Kind() {
 	case reflect.String:
-		return r.checkText(rv.String())
+		if r.typ == String { // a json.Number is a number
+			return r.checkText(rv.String())
+		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return r.checkNumber(intNumber(rv.Int()))
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -235,7 +237,7 @@ func (r *rules) unfit(t reflect.Type, path string) (issues []Issue) {
 
 // unfitValue is unfit with the type of the value itself.
 func (r *rules) unfitValue(t reflect.Type, path string) []Issue {
-	got, ok := typeOf(t)
+	got, ok := typeInner(t)
 	if !ok || !r.typ.into(got) {
 		return []Issue{{path, CodeType, fmt.Sprintf("is a %s in the bucket, and %s in the struct", r.typ, t)}}
 	}
@@ -246,6 +248,11 @@ func (r *rules) unfitValue(t reflect.Type, path string) []Issue {
 		}
 		if s := (slot{rules: *r, kind: memOf(held), size: held.Size()}); !s.fits(t) {
 			return []Issue{{path, CodeType, fmt.Sprintf("has values in the bucket that %s cannot hold: bound it by min and max", t)}}
+		}
+	}
+	if r.def != nil {
+		if err := assign(reflect.New(t).Elem(), r.def); err != nil {
+			return []Issue{{path, Code(err.code), "its default " + err.msg}}
 		}
 	}
 	return r.unfit(t, path)

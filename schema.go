@@ -108,11 +108,14 @@ type Field struct {
 	// Required one refuses null. It has no default and is not generated.
 	Items *Field
 	// Validate refuses a value by an error, which becomes an [Issue] with
-	// CodeValidate, or, if it is a *ValidationError, its issues. It is called at each
-	// insert and update of a record that has the field, after all other rules, with a
-	// copy of the value and the record as it would be written. It runs in the writing
-	// goroutine, which waits for it and nobody else does; it may read from the store
-	// and keep rec. A panic is the error of the write.
+	// CodeValidate, or, if it is a *ValidationError, its issues, whose fields are paths
+	// from the value on. It is called at each insert and update of a record that has
+	// the field, after all other rules, with a copy of the value and the record as it
+	// would be written. It runs in the writing goroutine, which waits for it and nobody
+	// else does; it may read and write the store, and keep rec. A panic is the error
+	// of the write. DefineBucket over a log of another definition, and AlterBucket, ask
+	// it about each record that is there; then it must not define, drop or alter a
+	// bucket, nor write to the one that is altered.
 	Validate func(value any, rec Record) error
 
 	names []string // the order of Properties; set from structs, else alphabetical

@@ -478,6 +478,8 @@ func (s *slot) check(v *table.Version) broken {
 		return s.checkText(*(*string)(s.mem(v)))
 	case memInt, memUint, memFloat, memNumber:
 		return s.checkNumber(s.num(v))
+	case memRef:
+		return s.checkMemory(reflect.NewAt(s.goType, s.mem(v)).Elem())
 	}
 	return s.checkValue(s.peek(v))
 }

@@ -130,7 +130,7 @@ func (info *structInfo) describe(f *Field, t reflect.Type, path string, around [
 	around = append(around[:len(around):len(around)], t)
 	switch {
 	case f.Type == Array && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array):
-		if typ, ok := typeOf(t.Elem()); ok {
+		if typ, ok := typeInner(t.Elem()); ok {
 			f.Items = &Field{Type: typ}
 			info.describe(f.Items, t.Elem(), path+"[]", around, issues)
 		}
@@ -142,7 +142,7 @@ func (info *structInfo) describe(f *Field, t reflect.Type, path string, around [
 			bad := func(format string, args ...any) {
 				*issues = append(*issues, Issue{at, CodeType, fmt.Sprintf(format, args...)})
 			}
-			typ, ok := typeOf(sf.Type)
+			typ, ok := typeInner(sf.Type)
 			if !ok {
 				bad("a field of Go type %s cannot be stored", sf.Type)
 				continue
@@ -354,6 +354,15 @@ func typeOf(t reflect.Type) (Type, bool) {
 		return Any, t.NumMethod() == 0
 	}
 	return 0, false
+}
+
+// typeInner is typeOf for what is inside of a field: there a json.Number becomes a
+// number.
+func typeInner(t reflect.Type) (Type, bool) {
+	if t == numberType || t.Kind() == reflect.Pointer && t.Elem() == numberType {
+		return Number, true
+	}
+	return typeOf(t)
 }
 
 // storable reports whether values of a nested type can be kept: no channels,

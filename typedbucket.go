@@ -45,7 +45,8 @@ func (h *TypedBucket[T]) codec(b *bucket) *codec[T] {
 // own tags, which have the same form, without key, unique, omitzero, index and
 // autoincrement; where they give no name, a json tag's or the Go name is taken.
 // items.required, items.maxLength= and so on are the rules of the elements of a
-// slice. A struct that contains itself may hold anything from there on.
+// slice. A struct that contains itself may hold anything from there on, and so may the
+// values of a map, whose tags count for their names alone.
 //
 // For required, default, generated and omitzero the zero value counts as absent
 // at insert, for required and omitzero at update too; elsewhere a zero is a value.

@@ -251,12 +251,17 @@ func (n *normalizer) reflected(rv reflect.Value, around int) (any, *valueError) 
 		}
 	}
 	if v, ok := basic(rv); ok {
-		if u, ok := v.(uint64); ok {
-			i, err := fromUint(u)
+		switch x := v.(type) {
+		case uint64:
+			i, err := fromUint(x)
 			if err != nil {
 				return nil, err
 			}
 			v = i
+		case json.Number:
+			if x == "" { // the zero value, as encoding/json has it
+				v = int64(0)
+			}
 		}
 		return n.value(v, around)
 	}
