@@ -113,9 +113,9 @@ type Field struct {
 	// the field, after all other rules, with a copy of the value and the record as it
 	// would be written. It runs in the writing goroutine, which waits for it and nobody
 	// else does; it may read and write the store, and keep rec. A panic is the error
-	// of the write. DefineBucket over a log of another definition, and AlterBucket, ask
-	// it about each record that is there; then it must not define, drop or alter a
-	// bucket, nor write to the one that is altered.
+	// of the write. AlterBucket, where it is new, and DefineBucket over a log of
+	// another definition ask it about each record that is there; while DefineBucket
+	// does, it must not define, drop or alter a bucket.
 	Validate func(value any, rec Record) error
 
 	names []string // the order of Properties; set from structs, else alphabetical
