@@ -153,9 +153,7 @@ func (w *rewrite) enter(tk *ticket, deadlines bool) {
 		size += len(body)
 	}
 	if size > most && deadlines {
-		var k block
-		marks := map[string]int64{deadlineMark: int64(w.b.log.version)}
-		bodies = slices.Insert(bodies, 0, logentry.AppendMarks(k.appendRows(nil, w.b), marks))
+		bodies = slices.Insert(bodies, 0, w.b.appendDeadlineMark(nil))
 	}
 	for first := true; first || len(bodies) > 0; first = false {
 		n, size := 0, 0

@@ -65,7 +65,8 @@ type room struct {
 
 	// Of the pending commits; the writer's.
 	added   int64
-	leaving int
+	leaving int // by eviction
+	lapsed  int // by expiry
 }
 
 // total is the bytes of the published records and of the pending commits.
@@ -73,11 +74,12 @@ func (m *room) total() int64 { return m.bytes.Load() + m.added }
 
 // settle ends the pending commits, which are published or taken back.
 func (m *room) settle(published bool) {
-	if published && (m.added != 0 || m.leaving != 0) {
+	if published && (m.added != 0 || m.leaving != 0 || m.lapsed != 0) {
 		m.bytes.Add(m.added)
 		m.evicted.Add(int64(m.leaving))
+		m.expired.Add(int64(m.lapsed))
 	}
-	m.added, m.leaving = 0, 0
+	m.added, m.leaving, m.lapsed = 0, 0, 0
 }
 
 func (d *Definition) bounded() bool { return d.MaxSize > 0 || d.MaxBytes > 0 }

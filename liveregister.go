@@ -2,6 +2,7 @@ package store
 
 import (
 	"container/heap"
+	"math"
 	"slices"
 	"time"
 )
@@ -187,29 +188,30 @@ func (r *reactor) rebind(name string, gone *bucket) {
 	r.st.runs.part()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ws := r.watched[gone]; gone != nil && ws != nil {
-		ws.each(func(w *watch) { r.dirtyLocked(w.n, 0) })
+	if gone != nil {
+		r.goneLocked(gone, math.MaxUint64, 0)
 	}
 	r.renamedLocked(name)
 	r.signal()
 }
 
-// alteredLocked makes the nodes dirty that have read, or looked up, a bucket in
-// the place of which there is another one since a commit.
-func (r *reactor) alteredLocked(b *bucket, seq uint64) {
+// goneLocked makes the nodes dirty that have read, or looked up, before a commit, a
+// bucket that is there no more, or in the place of which there is another one.
+// Not all of them watch it: the answer may have been an error.
+func (r *reactor) goneLocked(b *bucket, before, since uint64) {
 	for _, n := range r.nodes {
-		if n.seq >= seq {
+		if n.seq >= before {
 			continue
 		}
 		last := n.last()
 		hit := last.reads(b) || slices.ContainsFunc(last.names(), func(m nameRead) bool { return m.b == b })
 		for _, c := range last.children() {
 			if c.n.def == nil && c.n.last().reads(b) {
-				r.dirtyLocked(c.n, seq)
+				r.dirtyLocked(c.n, since)
 			}
 		}
 		if hit {
-			r.dirtyLocked(n, seq)
+			r.dirtyLocked(n, since)
 		}
 	}
 }

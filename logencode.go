@@ -375,6 +375,27 @@ func (b *bucket) appendControl(buf []byte, dropped bool) []byte {
 	return logentry.AppendArray(logentry.AppendArray(buf, 0), 0)
 }
 
+// appendRedefinition encodes an entry that gives a bucket of the log another
+// definition; the records that this changes come in entries of their own. aging:
+// they have got deadlines.
+func (b *bucket) appendRedefinition(buf []byte, aging bool) []byte {
+	buf = logentry.AppendArray(buf, 1)
+	buf = b.log.appendTo(buf, b.name, false)
+	if aging {
+		buf = b.appendDeadlineMark(logentry.AppendArray(buf, 1))
+	} else {
+		buf = logentry.AppendArray(buf, 0)
+	}
+	return logentry.AppendArray(buf, 0)
+}
+
+// appendDeadlineMark encodes a block with nothing but the deadlineMark of the
+// bucket's definition.
+func (b *bucket) appendDeadlineMark(buf []byte) []byte {
+	var k block
+	return logentry.AppendMarks(k.appendRows(buf, b), map[string]int64{deadlineMark: int64(b.log.version)})
+}
+
 func (l *bucketLog) appendTo(buf []byte, name string, dropped bool) []byte {
 	buf = logentry.AppendArray(buf, 5)
 	buf = logentry.AppendUint(buf, l.id)

@@ -169,8 +169,8 @@ type waking struct {
 	// aging: its TTL is another one. Under the same one, a record without a deadline
 	// was freed of it.
 	aging bool
-	// An alteration may not have come to its end: what is older than since, and has
-	// no deadline, has the TTL's.
+	// What a definition changed may not have come into the log to its end: what is
+	// older than since, and has no deadline, has the TTL's.
 	since int64
 	ttl   time.Duration
 	// gone has a bit for each row of a block that was overwritten or deleted since;

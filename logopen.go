@@ -89,7 +89,7 @@ func (st *Store) logDefinition(b *bucket, all map[string]*bucket) error {
 	if !w.same {
 		b.log.version++
 		tk.begin()
-		tk.buf = b.appendControl(tk.buf, false)
+		tk.buf = b.appendRedefinition(tk.buf, w.aging)
 		tk.end()
 	}
 	// Also under the same definition: a process that ended here may have written the

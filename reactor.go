@@ -186,7 +186,7 @@ func (r *reactor) syncLocked(seq uint64) {
 func (r *reactor) matchLocked(ev *commitEvent) {
 	r.event = ev
 	if ev.altered != nil {
-		r.alteredLocked(ev.altered, ev.seq)
+		r.goneLocked(ev.altered, ev.seq, ev.seq)
 	}
 	for i := range ev.changes {
 		c := &ev.changes[i]

@@ -411,6 +411,9 @@ func (s *server) apply(r *request) (ok bool) {
 		t.Undo(mark)
 		r.count = 0
 	}
+	if r.op == opExpire {
+		s.b.room.lapsed += r.count
+	}
 	return true
 }
 

@@ -208,13 +208,14 @@ func (b *bucket) purge(ctx context.Context) (int, error) {
 // finds them, so that an update beside it neither saves nor delays one.
 func (b *bucket) expire(ctx context.Context) (n int, err error) {
 	if n, ok := b.table.At(b.store.pins.Published()).Indexed(b.shape.expiry); ok && n == 0 {
+		if !b.current() { // it may have let go of its records
+			return 0, errMoved
+		}
 		return 0, ctx.Err()
 	}
 	r := b.server.newRequest()
 	r.op, r.due = opExpire, nowMillis(b.store.clock())
-	n, err = b.submit(ctx, r)
-	b.room.expired.Add(int64(n))
-	return n, err
+	return b.submit(ctx, r)
 }
 
 // catchUp does what a bucket that was just defined is late for: it deletes what

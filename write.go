@@ -138,9 +138,9 @@ const optimistic = 4
 // writeMany changes all records that match, in one commit and as if at one
 // moment: it is tried anew if any commit touched the bucket between reading and
 // writing. next makes the step for a record. The last resort is to become the
-// writer for as long as it takes; but where records are made by functions of the
-// user's it gives up with errStale.
-func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, next func(old *table.Version) (step, error)) (int, error) {
+// writer for as long as it takes; but where next calls functions of the user's it
+// gives up with errStale.
+func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, calls bool, next func(old *table.Version) (step, error)) (int, error) {
 	var p plan
 	if err := b.compile(&p, filters, nil); err != nil {
 		return 0, err
@@ -149,8 +149,8 @@ func (b *bucket) writeMany(ctx context.Context, op string, filters []Filter, nex
 		if err := ctx.Err(); err != nil {
 			return 0, b.fail(op, Key{}, err)
 		}
-		n, err := b.tryMany(ctx, &p, try > optimistic && !b.shape.calls, next)
-		if err == errStale && try == optimistic && b.shape.calls {
+		n, err := b.tryMany(ctx, &p, try > optimistic && !calls, next)
+		if err == errStale && try == optimistic && calls {
 			return 0, err
 		}
 		if err == nil {
@@ -213,7 +213,7 @@ func (b *bucket) updateMany(ctx context.Context, at *scope, fields Fields, filte
 			return b.prep.merge(old, fields, now)
 		})
 	}
-	n, err := b.writeMany(ctx, "update", filters, func(old *table.Version) (step, error) {
+	n, err := b.writeMany(ctx, "update", filters, b.shape.calls, func(old *table.Version) (step, error) {
 		v, err := b.prep.merge(old, fields, now)
 		if err != nil {
 			return step{}, err
@@ -231,14 +231,13 @@ func (b *bucket) updateMany(ctx context.Context, at *scope, fields Fields, filte
 func (b *bucket) updateTogether(ctx context.Context, fields Fields, filters []Filter) (int, error) {
 	for try := 0; ; try++ {
 		n, err := InTransaction(ctx, b.store, func(tx *Tx) (int, error) {
+			if b.home.of(&tx.scope) != b { // its records have another shape
+				return 0, errMoved
+			}
 			return b.updateMany(ctx, &tx.scope, fields, filters)
 		})
-		_, conflict := err.(*ConflictError) // of this commit: what a validator returns is no reason to go on
-		switch {
-		case !conflict:
+		if _, conflict := err.(*ConflictError); !conflict { // of this commit: what a validator returns is no reason to go on
 			return n, err
-		case b.home.now.Load() != b:
-			return 0, errMoved
 		}
 		if err := pause(ctx, try); err != nil {
 			return 0, b.fail("update", Key{}, err)
@@ -250,7 +249,7 @@ func (b *bucket) deleteMany(ctx context.Context, at *scope, filters []Filter) (i
 	if at != nil {
 		return at.tx.writeMany(b, "delete", filters, nil)
 	}
-	return b.writeMany(ctx, "delete", filters, func(old *table.Version) (step, error) {
+	return b.writeMany(ctx, "delete", filters, false, func(old *table.Version) (step, error) {
 		k := b.shape.keyOf(old)
 		return step{op: opRemove, expect: old, text: k.text, word: k.word}, nil
 	})
