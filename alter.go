@@ -23,14 +23,15 @@ import (
 // The records are copied, which takes about 1 µs and the memory of each; writers
 // wait only for what was written in the end, and for the log, which gets the
 // records that the definition changes together with it, in one entry as far as
-// that can hold them. Default functions are called in this goroutine, and may use
-// the store; if a bucket that has them is written without a pause, the last few
-// are called in another one while writers wait, for 50 ms at most. Which records
-// were read of late ([LeastRead]) is forgotten.
+// that can hold them. Default functions and validators, of which only those in the
+// change are asked, are called in this goroutine, and may use the store; if a
+// bucket is written without a pause, the last few are called in another one while
+// writers wait, for 50 ms at most. Which records were read of late ([LeastRead])
+// is forgotten.
 //
 // Errors: *DefinitionError, with all that is wrong with the change;
 // *ValidationError, with the rules that records break, in fields as "[key].email";
-// ErrBucketNotDefined; ErrAltering; what a default function does wrong; the
+// ErrBucketNotDefined; ErrAltering; what a default function or a validator does wrong; the
 // context's. After any error nothing has changed.
 func (st *Store) AlterBucket(ctx context.Context, name string, change Change) error {
 	b, err := st.alter(ctx, name, &change)
@@ -378,7 +379,7 @@ const (
 	patience     = 50 * time.Millisecond // of writers, with functions of the user's
 )
 
-var errBehind = errors.New("default functions are slower than the writers of the bucket")
+var errBehind = errors.New("default functions or validators are slower than the writers of the bucket")
 
 // finish puts the new bucket in the place of the old one, as soon as it has caught
 // up with that.
@@ -462,7 +463,7 @@ func (a *alteration) takeBeside() (late chan error, err error) {
 	}
 }
 
-var errDefault = errors.New("a default function did not return")
+var errDefault = errors.New("a default function or validator did not return")
 
 // move takes the new bucket to the log, and publishes it.
 func (a *alteration) move() (done bool, err error) {

@@ -14,15 +14,14 @@ const batchRows = 128
 const firstBatch = 16
 
 // exec is one answer under way: it brings the records of a query, in its order,
-// a batch at a time. It lives on the caller's stack, and the view stays pinned
-// while it is used.
+// a batch at a time. The view stays pinned while it is used.
 //
 //	raw       candidates of the chosen path
 //	matching  those that meet all conditions, and lie behind the page's position
 //	next      in the query's order, without the offset, up to the limit
 //
-// It is the caller's from lend to end, which are a tenth of what it takes to clear
-// the memory of a new one.
+// The bucket lends it: it is the caller's from lend to end, which are a tenth of
+// what it takes to clear the memory of a new one.
 type exec struct {
 	answer
 	cur  table.Cursor

@@ -14,7 +14,9 @@
 // last, so that a part of a snapshot has each name once and its columns are decoded without a look at each value's type.
 // A record that lacks a field has no value in its column; holes has, by the column's number, a bit for each row that
 // does (the lowest bit of the first byte is the first row). Places are those in the order of insertion. Extras are the
-// fields that no schema names. Marks are the last numbers given out, by the name of an autoincrement field.
+// fields that no schema names. Marks are the last numbers given out, by the name of an autoincrement field. Two names are
+// of no field: under "", in a part of a snapshot, is the place of the next record; under "_expiresAt" the version of the
+// definition since which a record without a deadline, in a block of an older version, has that of the TTL.
 //
 // Values are those of the store: text, integers and floats (a float stays one, in the shortest form that is exact),
 // booleans, bytes, arrays, maps with text keys, and times: tag 1 with an integer for whole seconds, else tag 0. In a
