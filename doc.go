@@ -45,7 +45,7 @@
 //     run from scratch at the commit that it carries; the commits never fall; some
 //     may be skipped, the last one never is. What a query has not read does not wake it.
 //     (TestLiveModel, TestLiveTransfers, TestLiveModelFindsPlantedBugs,
-//     TestLiveReadsNothingElse)
+//     TestLiveReadsNothingElse, TestSeams)
 //  6. Bounded memory. A record has at most one version more than distinct commits
 //     are held by snapshots and running queries, however long they are held. A
 //     handler that is too slow is told [ErrLagged] with the number of commits that
