@@ -271,7 +271,7 @@ func ExampleVersion() {
 // at insert is the record's own deadline.
 func ExampleMeta() {
 	now := time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)
-	s := open(store.Options{Clock: func() time.Time { return now }})
+	s := open(store.Options{Clock: func() time.Time { return now }, TTLInterval: -1}) // only by PurgeTTL
 	defer s.Close(ctx)
 	type Session struct {
 		Token string `store:"token,key"`
