@@ -33,6 +33,7 @@ func ExampleBridge() {
 	<-b.Done()
 	fmt.Println(got, b.Stats().Forwarded)
 	// Output:
+	// 3 3
 }
 
 // webhook posts events to an address, as JSON.
@@ -79,6 +80,8 @@ func ExampleReceiver() {
 	_ = b.Stop(ctx)
 	fmt.Println(b.Stats().Forwarded)
 	// Output:
+	// /bucket.orders.inserted o1 inserted
+	// 1
 }
 
 // A function is enough of a receiver.
@@ -108,6 +111,7 @@ func ExampleReceiverFunc() {
 	m := <-queue
 	fmt.Println(m.topic, m.data["record"].(map[string]any)["total"], b.Stop(ctx))
 	// Output:
+	// bucket.orders.inserted 12 <nil>
 }
 
 // An *Error names the event that was not forwarded: its record can be looked up, and
@@ -131,6 +135,7 @@ func ExampleError() {
 	_, _ = orders.Insert(ctx, store.Fields{"id": "o1"})
 	_ = b.Stop(ctx)
 	// Output:
+	// emit bucket.orders.inserted o1 1 true
 }
 
 // An *OverflowError comes with the first event that is dropped, and with the number of
@@ -165,6 +170,9 @@ func ExampleOverflowError() {
 	_ = b.Stop(ctx)
 	fmt.Println("forwarded", b.Stats().Forwarded, "dropped", b.Stats().Dropped)
 	// Output:
+	// dropped 1
+	// dropped 2
+	// forwarded 3 dropped 3
 }
 
 // In Stats each event is counted once, whatever became of it.
@@ -189,4 +197,5 @@ func ExampleStats() {
 	st := b.Stats()
 	fmt.Println(st.Forwarded, st.Failed, st.Filtered, st.Dropped, st.Queued)
 	// Output:
+	// 1 1 1 0 0
 }

@@ -2,6 +2,7 @@ package file_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -28,7 +29,7 @@ func temp() (dir string, remove func()) {
 }
 
 // numbers inserts n records, one commit each, into the store whose log an adapter
-// keeps. With the definition of their bucket, the log has n+1 entries more.
+// keeps. The definition of their bucket is one more.
 func numbers(adapter store.Adapter, n int) {
 	s, err := store.Open(ctx, store.Options{Persistence: store.Persistence{Adapter: adapter}})
 	check(err)
@@ -63,11 +64,13 @@ func ExampleAdapter() {
 	fmt.Println(s.Stats().Persistence.Undefined, s.Stats().Persistence.Position)
 
 	_, err = store.Open(ctx, store.Options{Persistence: store.Persistence{Adapter: file.New(dir)}})
-	fmt.Println(err)
+	fmt.Println("a second one:", errors.Is(err, store.ErrLocked))
 	// Output:
+	// [numbers] 4
+	// a second one: true
 }
 
-// Options are for who wants smaller files, a second snapshot to fall back on, or to
+// An Option is for who wants smaller files, a second snapshot to fall back on, or to
 // hear what was set aside.
 func ExampleOption() {
 	dir, remove := temp()
@@ -83,6 +86,7 @@ func ExampleOption() {
 	check(err)
 	fmt.Println(len(r.Segments) > 1)
 	// Output:
+	// true
 }
 
 // Verify reads every byte of a log and changes nothing. No problem means that it can
@@ -97,6 +101,8 @@ func ExampleReport() {
 	fmt.Println(len(r.Segments), "segment", len(r.Snapshots), "snapshots", "last entry", r.Last)
 	fmt.Println("closed", r.Clean, "torn", r.TornBytes, "problems", len(r.Problems))
 	// Output:
+	// 1 segment 0 snapshots last entry 4
+	// closed true torn 0 problems 0
 }
 
 // Segments have the entries, each from its first position on.
@@ -111,6 +117,7 @@ func ExampleSegmentReport() {
 		fmt.Println(seg.Name, seg.Bytes > 0, "entries", seg.First, "to", seg.Last, "closed", seg.Closed)
 	}
 	// Output:
+	// 0000000000000001.end true entries 1 to 4 closed true
 }
 
 // A snapshot stands for all entries up to its position.
@@ -129,6 +136,7 @@ func ExampleSnapshotReport() {
 		fmt.Println(snap.Name, "position", snap.Position, "parts", snap.Parts > 0)
 	}
 	// Output:
+	// 0000000000000004.snap position 4 parts true
 }
 
 // What recoveries have set aside stays until somebody removes it.
@@ -151,6 +159,7 @@ func ExampleFileReport() {
 		check(os.Remove(filepath.Join(dir, f.Name)))
 	}
 	// Output:
+	// 0000000000000001.torn true
 }
 
 // A Problem says where to look.
@@ -163,9 +172,10 @@ func ExampleProblem() {
 	r, err := file.Verify(ctx, dir)
 	check(err)
 	for _, p := range r.Problems {
-		fmt.Println(p.File, p.Offset > 0, p.Bytes > 0, p.Reason != "")
+		fmt.Println(p.File, p.Offset > 0, p.Reason)
 	}
 	// Output:
+	// 0000000000000001.end true checksum is wrong
 }
 
 // Salvage makes a new log of what is whole of a damaged one, up to the damage. Whether
@@ -176,12 +186,14 @@ func ExampleSalvageReport() {
 	numbers(file.New(dir), 9)
 	damage(dir, "0000000000000001.end")
 	_, err := file.New(dir).OpenLog(ctx)
-	fmt.Println(err != nil)
+	fmt.Println("corrupt", errors.Is(err, store.ErrCorrupt))
 
 	saved := filepath.Join(filepath.Dir(dir), "saved")
 	r, err := file.Salvage(ctx, dir, saved)
 	check(err)
-	fmt.Println(r.Last < 9, r.Stranded > 0, len(r.Problems) > 0)
+	fmt.Println("problems", len(r.Problems), "entries saved", r.Entries > 0, "stranded", r.Stranded > 0)
 	numbers(file.New(saved), 1) // it goes on from there
 	// Output:
+	// corrupt true
+	// problems 1 entries saved true stranded true
 }

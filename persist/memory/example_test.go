@@ -38,4 +38,6 @@ func ExampleAdapter() {
 		}
 	}
 	// Output:
+	// 1: "first run", before it ""
+	// 2: "second run", before it "first run"
 }

@@ -26,6 +26,7 @@ func ExampleOnFS() {
 	tried, err := persisttest.CrashOnce(onFS, seed, steps)
 	fmt.Println(err, tried.Images > tried.Operations)
 	// Output:
+	// <nil> true
 }
 
 // Figures tell how much was tried, so that a test that tries nothing is seen.
@@ -40,6 +41,7 @@ func ExampleFigures() {
 	}
 	fmt.Println(all.Faults > 0, all.Images > 0)
 	// Output:
+	// true true
 }
 
 // An adapter that keeps the newest state of each record, instead of entries, says how
@@ -63,4 +65,5 @@ func ExampleOptions() {
 	}
 	fmt.Println(opt.State([][]byte{[]byte("a=1"), []byte("b=2"), []byte("a=3")}))
 	// Output:
+	// map[a:3 b:2]
 }

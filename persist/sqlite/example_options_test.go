@@ -44,6 +44,8 @@ func ExampleAdapter() {
 	keepNote(adapter, store.Sync) // a commit that is acknowledged is on the disk
 	keepNote(adapter, store.Sync)
 	// Output:
+	// 1 <nil>
+	// 2 <nil>
 }
 
 // Relaxed goes with a store that syncs every so often; Unchecked opens a large
@@ -59,4 +61,6 @@ func ExampleOption() {
 	keepNote(adapter, store.Interval(time.Second))
 	keepNote(adapter, store.Interval(time.Second))
 	// Output:
+	// 1 <nil>
+	// 2 <nil>
 }
