@@ -197,7 +197,8 @@ func ExampleRecovery() {
 	dir, err := os.MkdirTemp("", "example")
 	check(err)
 	defer os.RemoveAll(dir)
-	adapter := file.New(dir, file.Logger(slog.New(slog.DiscardHandler))) // which is told too
+	quiet := slog.New(slog.DiscardHandler) // it is in the logs too
+	adapter := file.New(dir, file.Logger(quiet))
 	s := open(store.Options{Persistence: store.Persistence{Adapter: adapter, Durability: store.OS}})
 	b := products(s)
 	for _, sku := range []string{"L1", "L2"} {
@@ -212,7 +213,7 @@ func ExampleRecovery() {
 	check(os.Remove(filepath.Join(dir, "0000000000000001.end")))
 	check(os.WriteFile(name, data[:len(data)-5], 0o600))
 
-	s = open(store.Options{Persistence: store.Persistence{Adapter: adapter}})
+	s = open(store.Options{Logger: quiet, Persistence: store.Persistence{Adapter: adapter}})
 	defer s.Close(ctx)
 	r := s.Stats().Persistence.Recovery
 	fmt.Println(r.Clean, r.TornBytes > 0, filepath.Base(r.SetAside))

@@ -31,7 +31,10 @@ func temp() (dir string, remove func()) {
 // numbers inserts n records, one commit each, into the store whose log an adapter
 // keeps. The definition of their bucket is one more.
 func numbers(adapter store.Adapter, n int) {
-	s, err := store.Open(ctx, store.Options{Persistence: store.Persistence{Adapter: adapter}})
+	s, err := store.Open(ctx, store.Options{
+		Logger:      slog.New(slog.DiscardHandler),
+		Persistence: store.Persistence{Adapter: adapter},
+	})
 	check(err)
 	b, err := s.DefineBucket(ctx, "numbers", store.Definition{Key: "n", Schema: store.Schema{
 		"n": {Type: store.Int, Generated: store.Autoincrement}, "text": {Type: store.String},
