@@ -9,20 +9,24 @@ import (
 	"time"
 )
 
-// Change is what AlterBucket changes of a definition. What is zero stays.
+// Change is what AlterBucket changes of a definition. What is zero stays; the zero
+// Change changes nothing. It is copied.
 type Change struct {
 	// Fields are added. A field that is there gets these rules instead of its own;
 	// its type, and the key, stay.
-	Fields      Schema
-	AddIndexes  []Index
+	Fields     Schema
+	AddIndexes []Index
+	// DropIndexes are named by their fields, in their order. One that is not there is
+	// an error; that of a unique field goes with the rule.
 	DropIndexes []Index
-	// TTL, MaxSize and MaxBytes replace the definition's; negative: none any more. A
-	// TTL counts for records that have no deadline, from their creation.
+	// TTL, MaxSize (records) and MaxBytes replace the definition's; negative: none any
+	// more. A TTL counts for records that have no deadline, from their creation.
 	TTL      time.Duration
 	MaxSize  int
 	MaxBytes int64
-	Evict    Eviction
-	// Validate replaces the definition's.
+	Evict    Eviction // for a bucket that has a bound then
+	// Validate replaces the definition's, and is asked about every record that is
+	// there. One that always returns nil takes the old one away.
 	Validate func(rec Record) error
 }
 

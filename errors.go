@@ -55,7 +55,8 @@ var (
 	ErrRecordTooLarge = errors.New("record is larger than the bucket may become")
 	// ErrNoTTL indicates a Touch in a bucket without a TTL.
 	ErrNoTTL = errors.New("bucket has no TTL")
-	// ErrAltering indicates that an alteration of the bucket is under way already.
+	// ErrAltering indicates that an AlterBucket of the bucket is under way already;
+	// reads and writes go on meanwhile, and never get it.
 	ErrAltering = errors.New("bucket is being altered")
 	// ErrFull indicates that a bucket has no row numbers left (2^32).
 	ErrFull = errors.New("bucket is full")
@@ -96,7 +97,7 @@ const (
 	CodeFormat    Code = "format"    // not an email address, URL or date
 	CodeUnknown   Code = "unknown"   // not a field of the schema
 	CodeUnique    Code = "unique"    // another record has it: of an alteration, else see UniqueError
-	CodeValidate  Code = "validate"  // a validator of the user's refuses it
+	CodeValidate  Code = "validate"  // Field.Validate or Definition.Validate refuses it, in the words of its error
 )
 
 // Issue is one rule that one field breaks.
@@ -129,7 +130,7 @@ func issueList(issues []Issue) string {
 type ValidationError struct {
 	Bucket string
 	Issues []Issue
-	More   int // issues beyond those, where an alteration finds too many to list
+	More   int // issues beyond those, where an alteration finds too many to list; else 0
 
 	causes []error
 }

@@ -137,7 +137,8 @@ func (st *Store) On(topics string, handler func(Event)) (stop func(), err error)
 }
 
 // Listen is [Store.On] for who must know when the subscription has ended, and with
-// which event: a queue behind the handler, for example.
+// which event: a queue behind the handler, for example. Errors: ErrPattern,
+// ErrClosed.
 func (st *Store) Listen(topics string, handler func(Event)) (*Listener, error) {
 	p, err := parsePattern(topics)
 	if err != nil {
@@ -166,8 +167,8 @@ func (st *Store) Listen(topics string, handler func(Event)) (*Listener, error) {
 	return l, nil
 }
 
-// Listener is one subscription to events, and its goroutine. It ends with Stop,
-// with Drain, or with the store. Its methods may be called from any goroutine, the
+// Listener is one subscription to events, and its goroutine; [Store.Listen] makes it.
+// It ends with Stop, with Drain, or with the store. Its methods may be called from any goroutine, the
 // handler's too; they wait for nothing and are idempotent.
 type Listener struct {
 	st      *Store

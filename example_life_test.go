@@ -107,3 +107,16 @@ func ExampleStore_AlterBucket() {
 	// <nil>
 	// free 1
 }
+
+// Days are what time.ParseDuration does not know.
+func ExampleParseTTL() {
+	for _, text := range []string{"7d", "1d12h", "90m", "-1h"} {
+		ttl, err := store.ParseTTL(text)
+		fmt.Println(ttl, err)
+	}
+	// Output:
+	// 168h0m0s <nil>
+	// 36h0m0s <nil>
+	// 1h30m0s <nil>
+	// 0s store: "-1h" is not a TTL
+}

@@ -155,7 +155,8 @@ func (tx *Tx) Seq() Seq { return Seq(tx.pin.Seq) }
 
 // Committed is the commit that the transaction has become, which the events of its
 // writes carry: known when Transaction has returned, 0 before that, and for one
-// that failed or wrote nothing.
+// that failed or wrote nothing. Under Retry each run has a Tx of its own, and only the
+// last one commits. It may be called from any goroutine.
 func (tx *Tx) Committed() Seq {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()

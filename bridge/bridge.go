@@ -63,7 +63,7 @@ type Receiver interface {
 	Emit(ctx context.Context, topic string, data map[string]any) error
 }
 
-// ReceiverFunc is a function as a [Receiver].
+// ReceiverFunc is a function as a [Receiver]. Forward refuses a nil one.
 type ReceiverFunc func(ctx context.Context, topic string, data map[string]any) error
 
 // Emit calls the function.
@@ -72,16 +72,18 @@ func (f ReceiverFunc) Emit(ctx context.Context, topic string, data map[string]an
 }
 
 // EventReceiver is a [Receiver] within the process, which takes events as they are:
-// its EmitEvent is called in place of Emit, and no data is built, unless
-// [Options.MapData] is set.
+// its EmitEvent is called in place of Emit, as that would be, and no data is built,
+// unless [Options.MapData] is set. The records of the event are immutable and may be
+// kept.
 type EventReceiver interface {
 	Receiver
 	EmitEvent(ctx context.Context, topic string, e store.Event) error
 }
 
-// Overflow says what happens to events while the queue is full. There is no way to
-// block the store, and none to merge the changes of a record: who wants its newest
-// state alone, whatever came in between, has it in a live query.
+// Overflow says what happens to events while the queue is full; the zero value is
+// DropNewest. There is no way to block the store, and none to merge the changes of a
+// record: who wants its newest state alone, whatever came in between, has it in a live
+// query.
 type Overflow uint8
 
 // The policies.
@@ -111,9 +113,12 @@ type Options struct {
 	// goroutine of the store; while it does not return, events are lost as in any
 	// handler (see [Stats.Missed]). Default: all are.
 	Filter func(e store.Event) bool
-	// MapTopic makes the topic that the receiver gets. Default: it is the event's.
+	// MapTopic makes the topic that the receiver gets. Default: it is the event's. It
+	// runs on the bridge's goroutine, as MapData does; an event of which either panics
+	// is not forwarded.
 	MapTopic func(topic string, e store.Event) string
-	// MapData makes the data that the receiver gets. Default: [Data].
+	// MapData makes the data that the receiver gets, which is then the receiver's.
+	// Default: [Data].
 	MapData func(e store.Event) map[string]any
 	// Buffer is how many events wait for the receiver at most. Default:
 	// DefaultBuffer; negative is refused.
