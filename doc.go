@@ -86,7 +86,7 @@
 // ARCHITECTURE.md has the picture. Then, from the outside in:
 //
 //   - store.go, bucket.go, typedbucket.go, record.go, errors.go: what users see
-//   - schema.go, prepare.go: what a record must be, and how it becomes one
+//   - schema.go, prepare.go, fill.go: what a record must be, and how it becomes one
 //   - write.go, server.go, commit.go: how a write happens
 //   - rules.go, nested.go, nestedgo.go, validate.go: the rules that it is held to
 //   - ttl.go, evict.go: what the store itself deletes; change.go, alter.go,
@@ -95,10 +95,10 @@
 //   - compile.go, condition.go, plan.go, pick.go, exec.go, sorter.go: how it is
 //     answered
 //   - txn.go, txwrite.go, own.go, readset.go, txcommit.go, recent.go: transactions
-//   - persistence.go, logwriter.go, logencode.go, logload.go, logopen.go,
+//   - persistence.go, logwriter.go, logencode.go, logopen.go, logload.go, logwake.go,
 //     logcompact.go, backup.go: the log, and what comes back from it
 //   - snapshot.go, events.go: what was, and what happens
-//   - reactivequery.go, queryctx.go, reactor.go, livenode.go, liveworker.go,
+//   - reactivequery.go, queryctx.go, reactor.go, livenode.go, liveevaluate.go, liveworker.go,
 //     watch.go, subscription.go: live queries
 //   - shape.go, layout.go, codec.go, indexplan.go: how a record lies in memory
 //   - tags.go, gotype.go, value.go, convert.go: what comes in from Go

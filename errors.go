@@ -72,8 +72,13 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Bucket == "" {
+	switch {
+	case e.Bucket == "":
 		return "store: " + e.Op + ": " + e.Err.Error()
+	case e.Op == "bucket":
+		return fmt.Sprintf("store: bucket %q: %v", e.Bucket, e.Err)
+	case e.Op == "define", e.Op == "alter", e.Op == "drop":
+		return fmt.Sprintf("store: %s bucket %q: %v", e.Op, e.Bucket, e.Err)
 	}
 	return fmt.Sprintf("store: %s in bucket %q: %v", e.Op, e.Bucket, e.Err)
 }
