@@ -71,17 +71,7 @@ func (e *extreme) ints(list []int64) {
 	if !e.seen {
 		e.seen, e.i = true, list[0]
 	}
-	best := e.i
-	if e.greatest {
-		for _, i := range list {
-			best = max(best, i)
-		}
-	} else {
-		for _, i := range list {
-			best = min(best, i)
-		}
-	}
-	e.i = best
+	e.i = extremeOf(list, e.i, e.greatest)
 }
 
 func (e *extreme) floats(list []float64) {
@@ -91,21 +81,39 @@ func (e *extreme) floats(list []float64) {
 		}
 		e.seen, e.f = true, list[0]
 	}
-	best := e.f
-	if e.greatest {
-		for _, f := range list {
-			if f > best {
-				best = f
+	e.f = extremeOf(list, e.f, e.greatest)
+}
+
+// extremeOf is the least of best and the numbers, or the greatest. Of two candidates
+// none waits for the other's comparison.
+func extremeOf[N int64 | float64](list []N, best N, greatest bool) N {
+	other := best
+	if greatest {
+		for ; len(list) > 1; list = list[2:] {
+			if list[0] > best {
+				best = list[0]
+			}
+			if list[1] > other {
+				other = list[1]
 			}
 		}
-	} else {
-		for _, f := range list {
-			if f < best {
-				best = f
-			}
+		for _, n := range list {
+			best = max(best, n)
+		}
+		return max(best, other)
+	}
+	for ; len(list) > 1; list = list[2:] {
+		if list[0] < best {
+			best = list[0]
+		}
+		if list[1] < other {
+			other = list[1]
 		}
 	}
-	e.f = best
+	for _, n := range list {
+		best = min(best, n)
+	}
+	return min(best, other)
 }
 
 // value returns the number in canonical form, 0 for -0.
