@@ -445,3 +445,41 @@ func TestAlterBesideTyped(t *testing.T) {
 		}
 	}
 }
+
+// Each place inside of a field counted as a field of its own, so that records with
+// unknown properties, or long arrays, had a list without end; and so had validators
+// that make up codes.
+func TestAlterListsNoMoreInside(t *testing.T) {
+	s := openStore(t, store.Options{})
+	b, err := s.DefineBucket(bg, "b", store.Definition{Key: "id", Schema: store.Schema{
+		"id": {Type: store.Int}, "o": {Type: store.Object}, "l": {Type: store.Array}, "n": {Type: store.Int},
+	}})
+	require.NoError(t, err)
+	const n = 1500
+	list := make([]any, n)
+	for i := range list {
+		list[i] = "no number"
+	}
+	var all []store.Fields
+	for i := range n {
+		all = append(all, store.Fields{"id": i, "o": map[string]any{fmt.Sprint("p", i): 1}, "n": i})
+	}
+	all[n-1]["l"] = list
+	_, err = b.InsertMany(bg, all)
+	require.NoError(t, err)
+	err = s.AlterBucket(bg, "b", store.Change{Fields: store.Schema{
+		"o": {Type: store.Object, Properties: store.Schema{"p0": {Type: store.Int}}},
+		"l": {Type: store.Array, Items: &store.Field{Type: store.Int}},
+	}})
+	var ve *store.ValidationError
+	require.ErrorAs(t, err, &ve)
+	require.Len(t, ve.Issues, 101, "a hundred, and the first of the array")
+	require.Equal(t, 2*n-1, len(ve.Issues)+ve.More)
+
+	err = s.AlterBucket(bg, "b", store.Change{Validate: func(r store.Record) error {
+		return &store.ValidationError{Issues: []store.Issue{{Field: "n", Code: store.Code(fmt.Sprint("c", r.Get("n"))), Message: "is refused"}}}
+	}})
+	require.ErrorAs(t, err, &ve)
+	require.Len(t, ve.Issues, 1000)
+	require.Equal(t, n, len(ve.Issues)+ve.More)
+}

@@ -61,7 +61,7 @@ func (a *alteration) carry(old, prior *table.Version, anew bool) (v *table.Versi
 		}
 	}
 	for _, is := range wrong {
-		a.refused.add(was.keyOf(old), is)
+		a.refuse(was.keyOf(old), is)
 	}
 	if len(wrong) == 0 {
 		a.b.prep.raiseAll(v)
@@ -186,11 +186,12 @@ func (a *alteration) taken() {
 
 func (a *alteration) twice(index int, v *table.Version) {
 	s := &a.b.shape.slots[a.b.shape.indexes[index].fields[0]]
-	a.refused.add(a.b.shape.keyOf(v), Issue{Field: s.name, Code: CodeUnique, Message: "has a value that another record has too"})
+	a.refuse(a.b.shape.keyOf(v), Issue{Field: s.name, Code: CodeUnique, Message: "has a value that another record has too"})
 }
 
-// refusalsMost is how many issues an alteration lists. It counts the others, but
-// for the first one of each rule of each field, which it always lists.
+// refusalsMost is how many issues an alteration lists, and beyond them the first one
+// of each rule of each field, ten times as many at most: the codes of validators
+// know no end. It counts the others.
 const refusalsMost = 100
 
 // refusals is what the new definition does not allow of the records.
@@ -200,14 +201,16 @@ type refusals struct {
 	seen map[refusal]bool
 }
 
+// refusal is a rule of a field, whatever the place inside of it; see shape.position.
 type refusal struct {
-	field string
-	code  Code
+	pos  int
+	code Code
 }
 
-func (r *refusals) add(key Key, is Issue) {
-	id := refusal{is.Field, is.Code}
-	if len(r.list) >= refusalsMost && r.seen[id] {
+// refuse notes what the new definition does not allow of a record.
+func (a *alteration) refuse(key Key, is Issue) {
+	r, id := &a.refused, refusal{a.b.shape.position(is.Field), is.Code}
+	if n := len(r.list); n >= refusalsMost && (r.seen[id] || n >= 10*refusalsMost) {
 		r.more++
 		return
 	}

@@ -82,14 +82,11 @@ func (w *insider) structure(in *inner, rv reflect.Value) {
 		p := &in.props[i]
 		w.push(p.name, ofProperty)
 		fv, ok := fieldByIndex(rv, p.index)
-		switch {
-		case ok && !isNil(fv) && (!p.zeroAbsent || p.ptr || !fv.IsZero()):
+		if ok && !isNil(fv) && !p.isAbsent(fv) {
 			w.memory(&p.rules, fv, false)
-		default:
-			if c := w.fill(&p.rules); c != nil {
-				if err := assign(fieldToSet(rv, p.index), c); err != nil {
-					w.wrong(Code(err.code), "its default "+err.msg)
-				}
+		} else if c := w.fill(&p.rules); c != nil {
+			if err := assign(fieldToSet(rv, p.index), c); err != nil {
+				w.wrong(Code(err.code), "its default "+err.msg)
 			}
 		}
 		if w.pop(); w.err != nil {
