@@ -34,6 +34,9 @@ func (t *Table) Check() error {
 				return fmt.Errorf("row %d: moved bits %b, its chunk has %b", row(dir, i, j), m, c.moved.Load())
 			}
 			row := row(dir, i, j)
+			if j >= int(c.used.Load()) {
+				return fmt.Errorf("row %d: in a chunk that is used up to %d", row, c.used.Load())
+			}
 			inChunk++
 			if !head.dead() {
 				live++

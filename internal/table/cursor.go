@@ -152,28 +152,25 @@ func (c *Cursor) scan(buf []*Version, rows []uint32) (n int) {
 		if ch == nil {
 			continue
 		}
-		for c.cell < chunkRows {
+		for used := int(ch.used.Load()); c.cell < used; {
 			room := len(buf) - n
 			if room == 0 {
 				return n
 			}
-			cells := ch.cells[c.cell:min(c.cell+room, chunkRows)]
+			cells := ch.cells[c.cell:min(c.cell+room, used)]
 			first := (c.dir.base+uint32(c.chunk))<<chunkBits + uint32(c.cell)
-			m := n
-			if s := ch.settled.Load(); s <= seq {
-				if rows == nil && c.cell+len(cells) <= int(ch.solid.Load()) {
-					m += takeSolid(cells, buf[n:])
-				} else {
-					m += takeHeads(cells, buf[n:], rows, n, first)
-				}
-				if ch.settled.Load() != s {
-					m = n
-				}
+			s, m := ch.settled.Load(), 0
+			switch {
+			case s > seq:
+			case rows == nil && c.cell+len(cells) <= int(ch.solid.Load()):
+				m = takeSolid(cells, buf[n:])
+			default:
+				m = takeHeads(cells, buf[n:], rows, n, first)
 			}
-			if m == n {
-				m += takeSeen(cells, buf[n:], rows, n, first, seq)
+			if s > seq || ch.settled.Load() != s {
+				m = takeSeen(cells, buf[n:], rows, n, first, seq)
 			}
-			n = m
+			n += m
 			c.cell += len(cells)
 		}
 	}
@@ -235,7 +232,7 @@ func (c *Cursor) scanBack(buf []*Version, rows []uint32) (n int) {
 		if ch == nil {
 			continue
 		}
-		for ; c.cell >= 0; c.cell-- {
+		for c.cell = min(c.cell, int(ch.used.Load())-1); c.cell >= 0; c.cell-- {
 			if n == len(buf) {
 				return n
 			}

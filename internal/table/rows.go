@@ -37,6 +37,7 @@ type chunk struct {
 	settled atomic.Uint64
 	moved   atomic.Uint32 // the moved bits of all heads, and perhaps more
 	solid   atomic.Uint32 // as long as settled does not change: so many cells, from the first on, are none empty
+	used    atomic.Uint32 // so many cells, or fewer, have ever been in use: a multiple of usedStep
 
 	// Writer only.
 	top     uint32 // what solid is to be
@@ -45,6 +46,10 @@ type chunk struct {
 }
 
 const unsettled = 1<<64 - 1
+
+// usedStep is by how much chunk.used rises: a reader of a chunk that is filled looks
+// at so many empty cells at most, and the writer has little to store.
+const usedStep = 64
 
 type rowDir struct {
 	base   uint32 // number of the first chunk
@@ -93,9 +98,12 @@ func (r *rows) add(v *Version) uint32 {
 	}
 	r.next++
 	r.stir(d.chunks[i])
-	c := d.chunks[i]
-	c.cells[row&(chunkRows-1)].Store(v)
-	if c.top == row&(chunkRows-1) {
+	c, cell := d.chunks[i], row&(chunkRows-1)
+	if cell >= c.used.Load() {
+		c.used.Store(cell&^(usedStep-1) + usedStep)
+	}
+	c.cells[cell].Store(v)
+	if c.top == cell {
 		c.top++
 	}
 	r.counts[i]++
