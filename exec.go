@@ -130,7 +130,11 @@ func (x *exec) begin(unordered bool, offset, limit int) {
 		}
 		x.size = min(max(n.want, 1), batchRows)
 	}
-	x.c = x.p.pick(x.view, n)
+	if path, ok := x.p.only(n); ok { // without copying a choice: 8 ns of 150
+		x.c.path, x.c.exact = path, true
+	} else {
+		x.c = x.p.pick(x.view, n)
+	}
 	x.c.back = x.c.back || x.reversed
 	if !x.p.answers(x.path().answered) { // some will be looked at in vain
 		x.size = max(x.size, firstBatch)

@@ -55,14 +55,8 @@ const (
 // pick chooses the path of an answer: the one that is estimated to read and sort
 // least, by the counts that the view's indexes keep.
 func (p *plan) pick(v table.View, n need) choice {
-	rowOrder := n.unordered || len(p.order) == 0
-	switch {
-	case p.never || n.want == 0:
-		return choice{path: pathNothing, exact: true}
-	case p.cands == 0 && rowOrder:
-		return choice{path: pathScan, exact: true}
-	case p.cands == 1 && rowOrder && p.first.inRows():
-		return choice{path: 0, exact: true}
+	if path, ok := p.only(n); ok {
+		return choice{path: path, exact: true}
 	}
 	if n.want >= 0 && n.want <= fewRows && !n.unordered {
 		for i := range p.cands {
@@ -87,6 +81,23 @@ func (p *plan) pick(v table.View, n need) choice {
 	}
 	p.intersect(v, &c, all)
 	return c
+}
+
+// only returns the path that there is no other than, in the order of the answer.
+func (p *plan) only(n need) (path int, ok bool) {
+	if p.never || n.want == 0 {
+		return pathNothing, true
+	}
+	if !n.unordered && len(p.order) > 0 {
+		return 0, false
+	}
+	switch {
+	case p.cands == 0:
+		return pathScan, true
+	case p.cands == 1 && p.first.inRows():
+		return 0, true
+	}
+	return 0, false
 }
 
 // fewRows is how many records a path that brings just what is asked for may read

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/noex-go/store/internal/table"
 )
@@ -53,62 +52,6 @@ func (s *querySpec) one() int {
 		return 0
 	}
 	return 1
-}
-
-// decoder makes results of versions.
-type decoder[R any] struct {
-	make func(*table.Version) R
-	// plain: an R lies at off, and copying it is all.
-	plain bool
-	off   uintptr
-	// records: R is Record, and the version is all of it.
-	records bool
-	// views, unless nil: R is Record, of a view with this Ext.
-	views *table.Ext
-	// writes: the records are to be written, and are not read for LeastRead.
-	writes bool
-	// project returns the decoder that shows some fields only.
-	project func(sel *selection) decoder[R]
-	// over returns the decoder for another bucket of the same home; nil: it is this
-	// one.
-	over func(b *bucket) *decoder[R]
-}
-
-// look makes the views of a batch, nil where the results need none. Who keeps one
-// keeps the batch: one object for all costs less than an object for each.
-func (d *decoder[R]) look(batch []*table.Version) []table.Version {
-	if d.views == nil {
-		return nil
-	}
-	return table.Views(batch, d.views)
-}
-
-// seen is the result that shows a view.
-func (d *decoder[R]) seen(view *table.Version) R { return *(*R)(unsafe.Pointer(&view)) }
-
-// add appends the results of a batch.
-func (d *decoder[R]) add(out []R, batch []*table.Version) []R {
-	n := len(out)
-	out = slices.Grow(out, len(batch))[:n+len(batch)]
-	fresh := out[n:]
-	switch {
-	case d.records:
-		copy(versions(fresh), batch)
-	case d.views != nil:
-		views, to := d.look(batch), versions(fresh)
-		for i := range views {
-			to[i] = &views[i]
-		}
-	case d.plain:
-		for i, v := range batch {
-			fresh[i] = *(*R)(at(v, d.off))
-		}
-	default:
-		for i, v := range batch {
-			fresh[i] = d.make(v)
-		}
-	}
-	return out
 }
 
 func newQuery[R any](b *bucket, at *scope, dec *decoder[R], filters []Filter) *Query[R] {
@@ -197,53 +140,6 @@ func (q *Query[R]) check(p *plan) error {
 	return q.b.compile(p, s.filters, s.order)
 }
 
-// reading is a read under way: the state that it sees, pinned, and, in a
-// transaction, what it reads through and notes.
-type reading struct {
-	b     *bucket
-	view  table.View
-	lease lease
-	tb    *txBucket // nil outside of a transaction
-	reads *readSet  // where it is noted; nil where it need not be
-}
-
-// begin begins a read of the state that a handle is bound to. Error errMoved: of
-// another bucket.
-func (r *reading) begin(b *bucket, at *scope) error {
-	switch {
-	case at == nil && !b.current():
-		return errMoved
-	case b.dropped.Load():
-		return b.fail("query", Key{}, ErrBucketNotDefined)
-	}
-	if at == nil {
-		l := b.acquire()
-		if !b.current() {
-			b.release(l)
-			return errMoved
-		}
-		r.b, r.view, r.lease = b, b.table.At(l.pin.Seq), l
-		return nil
-	}
-	if at.store != b.store {
-		return b.fail("query", Key{}, errOtherStore)
-	}
-	if !at.enter() {
-		return b.fail("query", Key{}, at.over())
-	}
-	r.b, r.view, r.lease = b, b.table.At(at.pin.Seq), lease{snap: at.hold}
-	switch {
-	case at.qc != nil:
-		r.reads = at.qc.reads(b)
-	case at.tx != nil:
-		r.tb = at.tx.in(b)
-		if at.tx.iso != SnapshotIsolation {
-			r.reads = &r.tb.reads
-		}
-	}
-	return nil
-}
-
 // start compiles the query and begins its answer, of what at shows, which the
 // caller ends; the query that it returns is the one to go on with.
 func (q *Query[R]) start(at *scope) (*Query[R], *exec, error) {
@@ -320,18 +216,6 @@ func (q *Query[R]) hint(x *exec) int {
 	return n
 }
 
-// collect reads an answer to its end.
-func collect[R any](x *exec, dec *decoder[R], hint int) []R {
-	out := make([]R, 0, hint)
-	if dec.records {
-		out = out[:x.into(versions(out[:hint]))]
-	}
-	for batch := x.next(); len(batch) > 0; batch = x.next() {
-		out = dec.add(out, batch)
-	}
-	return out
-}
-
 // Seq iterates over the records that All returns, without making a list of
 // them. An error is the only pair that comes.
 func (q *Query[R]) Seq() iter.Seq2[R, error] {
@@ -347,22 +231,9 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 		x.shows(q.sel)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
-			views := q.shown.look(batch)
-			for i, v := range batch {
-				if q.shown.plain {
-					if !yield(*(*R)(at(v, q.shown.off)), nil) {
-						x.stop(v)
-						return
-					}
-				} else if views != nil {
-					if !yield(q.shown.seen(&views[i]), nil) {
-						x.stop(v)
-						return
-					}
-				} else if !yield(q.shown.make(v), nil) {
-					x.stop(v)
-					return
-				}
+			if last := q.shown.give(batch, yield); last != nil {
+				x.stop(last)
+				return
 			}
 		}
 	}
