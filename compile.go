@@ -234,14 +234,15 @@ func (k compiler) text(c *cond, f *Filter, typ Type) error {
 		c.op = condSuffix
 	case opHasPrefix:
 		c.op = condRange
-		c.more.span = prefixInterval(text)
+		span := prefixInterval(text)
+		c.span, c.more = &span, nil
 	}
 	return nil
 }
 
 // comparison compiles Gt, Gte, Lt, Lte and Between.
 func (k compiler) comparison(c *cond, f *Filter, typ Type) error {
-	c.op, c.more = condRange, &condMore{}
+	c.op, c.span = condRange, new(interval)
 	if err := k.applies(f, typ); err != nil {
 		return err
 	}
@@ -249,7 +250,7 @@ func (k compiler) comparison(c *cond, f *Filter, typ Type) error {
 	if typ == Int || typ == Float {
 		typ = Number // 18.5 lies between integers, 2^53+1 between floats
 	}
-	r := &c.more.span
+	r := c.span
 	var lo, hi any
 	switch f.op {
 	case opGt, opGte:

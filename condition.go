@@ -19,6 +19,7 @@ type cond struct {
 	slot *slot     // the field, if it is no more than that
 	far  *fieldRef // anything else
 	want any       // condEq: canonical, nil for absent
+	span *interval // condRange
 	more *condMore // all others
 }
 
@@ -27,7 +28,7 @@ type condOp uint8
 const (
 	condEq      condOp = iota
 	condIn             // one of more.set
-	condRange          // within more
+	condRange          // within span
 	condText           // a string that contains more.text, or an array that has want
 	condSuffix         // a string that ends with more.text
 	condPresent        // not absent
@@ -36,13 +37,12 @@ const (
 	condConst          // true; with not, false
 )
 
-// condMore is what conditions other than equality need.
+// condMore is what conditions other than an equality or a range need.
 type condMore struct {
 	set  valueSet
 	text string
 	fold foldedText
 	subs []cond
-	span interval
 }
 
 // value returns the field's value, shared with the store.
@@ -141,7 +141,7 @@ func (c *cond) string(v *table.Version) (string, bool) {
 }
 
 func (c *cond) inRange(v *table.Version) bool {
-	r := &c.more.span
+	r := c.span
 	if r.empty {
 		return false
 	}

@@ -186,7 +186,7 @@ func (c *cond) append(b []byte) []byte {
 	if c.more == nil {
 		return b
 	}
-	r := &c.more.span
+	r := c.span
 	b = appendValue(b, r.lo)
 	b = appendValue(b, r.hi)
 	b = keyenc.AppendBool(b, r.loOpen)

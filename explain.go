@@ -178,7 +178,7 @@ func (c *cond) String() string {
 	case condIn:
 		return fmt.Sprintf("%s%s in %d values", not, name, len(c.more.set.list))
 	case condRange:
-		return not + name + " " + c.more.span.String()
+		return not + name + " " + c.span.String()
 	case condText:
 		return fmt.Sprintf("%s%s contains", not, name)
 	case condSuffix:

@@ -134,7 +134,7 @@ func (c *cond) simplify() {
 			*c = cond{op: condEq, not: c.not, slot: c.slot, far: c.far, want: set.list[0]}
 		}
 	case condRange:
-		r := &c.more.span
+		r := c.span
 		ints := c.slot != nil && (c.slot.kind == memInt || c.slot.kind == memUint)
 		if r.kind == kindNumber && (r.empty || ints && r.iLo > r.iHi) {
 			*c = cond{op: condConst, not: !c.not}
@@ -259,7 +259,7 @@ func (p *plan) collectSingle(i int, ix *indexPlan) {
 		x.answered = ranges
 		x.span = table.Range{NoLo: true, NoHi: true}
 		for m := ranges; m != 0; m &= m - 1 {
-			narrow(&x.span, ix.interval(&p.conds[bits.TrailingZeros64(m)].more.span, p.b.shape))
+			narrow(&x.span, ix.interval(p.conds[bits.TrailingZeros64(m)].span, p.b.shape))
 		}
 	default:
 		if len(p.order) == 0 || p.order[0].ref.slot == nil || !p.order[0].ref.plain() || p.order[0].ref.slot.pos != ix.fields[0] {
@@ -330,7 +330,7 @@ func (p *plan) compoundRange(x *path, ix *indexPlan, fixed int) table.Range {
 	}
 	_, _, ranges := p.on(ix.fields[fixed])
 	for m := ranges; m != 0; m &= m - 1 {
-		narrow(&rest, encodedInterval(&p.conds[bits.TrailingZeros64(m)].more.span))
+		narrow(&rest, encodedInterval(p.conds[bits.TrailingZeros64(m)].span))
 	}
 	if ranges != 0 && rest.NoLo && fixed > 0 {
 		// Absent fields sort first and are in no interval.

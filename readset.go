@@ -273,7 +273,7 @@ func (c *cond) is(o *cond) bool {
 	case condEq:
 		return equalValues(c.want, o.want)
 	case condRange:
-		r, s := &c.more.span, &o.more.span
+		r, s := c.span, o.span
 		return r.loOpen == s.loOpen && r.hiOpen == s.hiOpen && equalValues(r.lo, s.lo) && equalValues(r.hi, s.hi)
 	}
 	return false

@@ -28,7 +28,7 @@ func (c *cond) sift(batch []*table.Version, rows []uint32) int {
 				return n
 			}
 		case condRange:
-			r := &c.more.span
+			r := c.span
 			switch {
 			case r.empty || s.size != 8:
 			case s.kind == memInt:

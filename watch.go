@@ -213,7 +213,7 @@ func (a *anchor) between(c *cond) {
 		return
 	}
 	a.axis = ref
-	r := encodedInterval(&c.more.span)
+	r := encodedInterval(c.span)
 	if !r.NoLo {
 		a.span.Lo = max(a.span.Lo, r.Lo.Text)
 	}
