@@ -61,7 +61,7 @@ func TestEnemyNothingIsRetained(t *testing.T) {
 		require.Empty(t, r.lingering)
 		require.Empty(t, r.evals)
 		require.Empty(t, r.kept)
-		require.Empty(t, r.queue)
+		require.Zero(t, r.queue.len())
 		require.Zero(t, r.subscribers)
 		require.Zero(t, r.inbox.active.Load())
 	})

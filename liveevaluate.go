@@ -12,6 +12,8 @@ type evaluation struct {
 	from  uint64 // number of the first commit that was matched after it began
 	since uint64
 	dirty bool // the node was, when it began
+	place int  // among those under way, from 1
+	works bool // a worker's, who looks for more when it ends
 	round int  // of the reactor's, when a worker began it
 	stuck bool // it did not end for a while
 
@@ -136,11 +138,11 @@ func (r *reactor) afterLocked(e *evaluation) {
 		close(x.ended)
 		x.ended = nil
 	}
-	delete(r.evals, e)
+	r.evals.remove(e)
 	r.trimLocked()
 	r.progressLocked()
-	if len(r.queue) > 0 { // this may be no worker
-		r.signal()
+	if !e.works {
+		r.helpLocked()
 	}
 }
 
@@ -333,7 +335,19 @@ func (r *reactor) unaskLocked(children []childRead) {
 	}
 }
 
-// evaluations is a set, in no order.
-type evaluations map[*evaluation]struct{}
+// evaluations is a set, in no order. Each knows its place.
+type evaluations []*evaluation
 
-func (s evaluations) add(e *evaluation) { s[e] = struct{}{} }
+func (s *evaluations) add(e *evaluation) {
+	*s = append(*s, e)
+	e.place = len(*s)
+}
+
+func (s *evaluations) remove(e *evaluation) {
+	list := *s
+	last := len(list)
+	list[e.place-1] = list[last-1]
+	list[e.place-1].place = e.place
+	list[last-1] = nil
+	*s, e.place = list[:last-1], 0
+}

@@ -16,7 +16,7 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 	n.subs = n.few[:0]
 	r.nodes[key] = n
 	r.inbox.active.Add(1) // before its first snapshot is pinned: see recent.enter
-	if len(r.nodes) == 1 && r.idle == 0 && len(r.working) == 0 && !r.closing {
+	if len(r.nodes) == 1 && r.idle+r.awake == 0 && !r.closing {
 		r.workLocked()
 	}
 	return n

@@ -29,7 +29,8 @@ const (
 
 // warmNodesLocked reads what the evaluations of the next nodes in the queue need.
 func (r *reactor) warmNodesLocked() {
-	batch := r.queue[:min(len(r.queue), warmMost)]
+	batch := r.queue.waiting()
+	batch = batch[:min(len(batch), warmMost)]
 	if r.warm = len(batch); len(r.nodes) < warmFrom || len(batch) < 2 {
 		return
 	}

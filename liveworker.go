@@ -22,64 +22,141 @@ func (r *reactor) commit() {
 	}
 }
 
-// signal wakes a worker, if one waits.
+// signal wakes a worker, if one waits, else the next one that is about to. What
+// there is to do is known before: so where a worker is being woken already, that one
+// sees it.
 func (r *reactor) signal() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	if !r.roused.Load() && r.roused.CompareAndSwap(false, true) {
+		r.wake <- struct{}{} // there is room: who takes one says so afterwards
 	}
 }
 
-// work is a worker: it matches commits, evaluates nodes, and waits for more.
+// helpLocked wakes a worker for what waits, unless one looks for it anyway.
+func (r *reactor) helpLocked() {
+	if r.awake == 0 && (r.calls.len() > 0 || r.queue.len() > 0) {
+		r.signal()
+	}
+}
+
+// worker is what a worker has of its own.
+type worker struct {
+	e     evaluation // used again and again
+	calls bool       // it is the callbacks' turn
+	row   int        // how many in a row of the same
+}
+
+// work is a worker: it matches commits, evaluates nodes, calls callbacks, and waits
+// for more.
 func (r *reactor) work() {
-	clean, e := false, new(evaluation)
+	clean, w := false, new(worker)
 	defer func() {
-		if !clean { // a query function has ended the goroutine, with mu held again
+		if r.awake--; !clean { // user code has ended the goroutine, with mu held again
 			r.workLocked()
-			r.mu.Unlock()
 		}
+		r.mu.Unlock()
 	}()
 	r.mu.Lock()
 	for {
-		if len(r.queue) < warmMost || r.inbox.waiting.Load() >= matchMost {
+		if r.queue.len() < warmMost || r.inbox.waiting.Load() >= matchMost {
 			r.catchUpLocked()
 		}
-		if n := r.nextLocked(); n != nil {
-			r.spareLocked()
-			r.workOn(e, n)
+		if r.stepLocked(w) {
 			continue
 		}
 		if r.endLocked() || r.idle >= idleMost {
 			break
 		}
-		r.idle++
-		r.mu.Unlock()
-		<-r.wake
-		r.look()
-		r.mu.Lock()
-		r.idle--
+		r.waitLocked()
 	}
 	clean = true
+}
+
+// waitLocked waits until there may be something to do.
+func (r *reactor) waitLocked() {
+	r.awake--
+	r.idle++
 	r.mu.Unlock()
+	<-r.wake
+	r.roused.Store(false)
+	r.look()
+	r.mu.Lock()
+	r.idle--
+	r.awake++
+}
+
+// stepLocked evaluates a node, or calls a callback. It reports false if there is
+// neither. A few of the one and a few of the other take turns, so that the one does
+// not wait for all of the other.
+func (r *reactor) stepLocked(w *worker) bool {
+	if w.row == warmMost {
+		w.calls, w.row = !w.calls, 0
+	}
+	for range 2 {
+		if w.calls && r.calls.len() > 0 {
+			w.row++
+			r.callOn(r.calls.pop())
+			return true
+		}
+		if !w.calls {
+			if n := r.nextLocked(); n != nil {
+				w.row++
+				r.workOn(&w.e, n)
+				return true
+			}
+		}
+		w.calls, w.row = !w.calls, 0
+	}
+	return false
+}
+
+// awayLocked has the lock released while user code runs. Another worker waits for
+// commits meanwhile, and looks for what else there is to do: it is in the line of
+// Go's scheduler by then, and has its turn also if that code does not return.
+func (r *reactor) awayLocked() {
+	r.awake--
+	switch {
+	case r.awake > 0:
+	case r.idle == 0:
+		r.workLocked()
+	case r.calls.len() > 0 || r.queue.len() > 0 && r.working < r.limit():
+		r.signal()
+	}
+	r.mu.Unlock()
+}
+
+// back locks again after user code.
+func (r *reactor) back() {
+	r.mu.Lock()
+	r.awake++
 }
 
 // workOn evaluates a node, with the lock released meanwhile.
 func (r *reactor) workOn(e *evaluation, n *node) {
-	e.n = n
+	e.n, e.works = n, true
 	r.beginLocked(e)
 	e.round = r.round
-	r.working.add(e)
+	r.working++
 	r.stallLocked()
-	r.mu.Unlock()
+	r.awayLocked()
 	defer func() {
-		r.mu.Lock()
-		delete(r.working, e)
-		if e.stuck {
+		r.back()
+		if r.working--; e.stuck {
 			r.stuck--
 		}
 		*e = evaluation{}
 	}()
 	r.evaluate(e)
+}
+
+// callOn calls a callback, with the lock released meanwhile.
+func (r *reactor) callOn(s *subscriber) {
+	s.begun = true
+	r.awayLocked()
+	defer func() { // also where the callback ends the goroutine
+		r.back()
+		r.calledLocked(s)
+	}()
+	s.work()
 }
 
 // limit is how many workers may evaluate at the same time. Those that are stuck
@@ -89,14 +166,12 @@ func (r *reactor) limit() int { return runtime.GOMAXPROCS(0) + 2*r.stuck }
 
 // nextLocked takes a node from the queue, unless enough are being evaluated.
 func (r *reactor) nextLocked() *node {
-	for len(r.queue) > 0 && len(r.working) < r.limit() {
+	for r.queue.len() > 0 && r.working < r.limit() {
 		if r.warm == 0 {
 			r.warmNodesLocked()
 		}
 		r.warm--
-		n := r.queue[0]
-		r.queue[0] = nil
-		r.queue = r.queue[1:]
+		n := r.queue.pop()
 		n.queued = false
 		if n.dirty && !n.running && !n.gone && n.wantedLocked() {
 			return n
@@ -107,25 +182,20 @@ func (r *reactor) nextLocked() *node {
 	return nil
 }
 
-// spareLocked sees to it that a worker waits for commits while the caller runs
-// user code, and that another one helps with the queue.
-func (r *reactor) spareLocked() {
-	switch {
-	case r.idle == 0:
-		r.workLocked()
-	case len(r.queue) > 0 && len(r.working)+1 < r.limit():
-		r.signal()
-	}
+// workLocked starts a worker.
+func (r *reactor) workLocked() {
+	r.awake++
+	r.st.workers.Go(workerName, r.work)
 }
 
-// workLocked starts a worker.
-func (r *reactor) workLocked() { r.st.workers.Go("live queries", r.work) }
+// workerName is the name of the workers' goroutines.
+const workerName = "live queries"
 
 // stallLocked watches, while nodes wait and as many are evaluated as may be, that
 // those evaluations end. Those that were under way all the time until it looks
 // count no more, so that as many others may be.
 func (r *reactor) stallLocked() {
-	if r.stall != nil || len(r.queue) == 0 || len(r.working) < r.limit() || r.closed {
+	if r.stall != nil || r.queue.len() == 0 || r.working < r.limit() || r.closed {
 		return
 	}
 	r.round++
@@ -133,14 +203,14 @@ func (r *reactor) stallLocked() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.stall = nil
-		for e := range r.working {
-			if !e.stuck && e.round < r.round {
+		for _, e := range r.evals {
+			if e.works && !e.stuck && e.round < r.round {
 				e.stuck = true
 				r.stuck++
 			}
 		}
 		r.stallLocked()
-		if r.idle == 0 && !r.closed {
+		if r.idle+r.awake == 0 && !r.closed {
 			r.workLocked()
 		}
 		r.signal()
@@ -203,18 +273,47 @@ type settling struct {
 	seq   uint64
 	node  *node         // in the queue
 	call  *subscriber   // whose callback is called
-	moved chan struct{} // closed when it may be over
+	moved chan struct{} // has room for the news that it may be over
 }
+
+// settlingLocked returns one that nobody uses.
+func (r *reactor) settlingLocked(seq uint64) *settling {
+	last := len(r.waits) - 1
+	if last < 0 {
+		return &settling{seq: seq, moved: make(chan struct{}, 1)}
+	}
+	w := r.waits[last]
+	r.waits = r.waits[:last]
+	w.seq = seq
+	return w
+}
+
+// freeLocked takes one back.
+func (r *reactor) freeLocked(w *settling) {
+	select {
+	case <-w.moved:
+	default:
+	}
+	w.node, w.call = nil, nil
+	if len(r.waits) < waitsMost {
+		r.waits = append(r.waits, w)
+	}
+}
+
+// waitsMost is how many of those who wait are kept for others.
+const waitsMost = 8
 
 // progressLocked wakes those who wait for something that has ended.
 func (r *reactor) progressLocked() {
-	r.settling = slices.DeleteFunc(r.settling, func(w *settling) bool {
-		over := !w.waitsLocked()
-		if over {
-			close(w.moved)
+	for i := 0; i < len(r.settling); {
+		w := r.settling[i]
+		if w.waitsLocked() {
+			i++
+			continue
 		}
-		return over
-	})
+		r.settling = slices.Delete(r.settling, i, i+1)
+		w.moved <- struct{}{}
+	}
 }
 
 // waitsLocked reports whether what is remembered is still to come.
@@ -226,13 +325,13 @@ func (w *settling) waitsLocked() bool {
 // remembers it: that of a node that waits, if it is one, of the last in the queue.
 func (w *settling) pendingLocked(r *reactor) bool {
 	w.node, w.call = nil, nil
-	for _, n := range slices.Backward(r.queue) {
+	for _, n := range slices.Backward(r.queue.waiting()) {
 		if n.waitsLocked(w.seq) {
 			w.node = n
 			return true
 		}
 	}
-	for e := range r.evals { // which is not remembered: it may be used again
+	for _, e := range r.evals { // which is not remembered: it may be used again
 		if e.since <= w.seq && e.n.latest.Load() != nil { // the first is no consequence of a commit
 			return true
 		}
@@ -262,17 +361,20 @@ func (r *reactor) settle(ctx context.Context, seq uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.syncLocked(seq)
-	r.signal()
-	for w := (settling{seq: seq}); w.pendingLocked(r); {
-		w.moved = make(chan struct{})
-		r.settling = append(r.settling, &w)
+	r.helpLocked()
+	w := r.settlingLocked(seq)
+	defer r.freeLocked(w)
+	for w.pendingLocked(r) {
+		r.settling = append(r.settling, w)
 		r.mu.Unlock()
 		select {
 		case <-w.moved:
 			r.mu.Lock()
 		case <-ctx.Done():
 			r.mu.Lock()
-			r.settling = slices.DeleteFunc(r.settling, func(x *settling) bool { return x == &w })
+			if i := slices.Index(r.settling, w); i >= 0 {
+				r.settling = slices.Delete(r.settling, i, i+1)
+			}
 			return ctx.Err()
 		}
 	}
@@ -284,7 +386,7 @@ func (r *reactor) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closing = true
-	if r.idle == 0 && len(r.working) == 0 {
+	if r.idle+r.awake == 0 {
 		r.workLocked()
 	}
 	r.signal()
@@ -293,7 +395,7 @@ func (r *reactor) close() {
 // endLocked reports whether the workers may end. The first one to know ends the
 // subscriptions, and wakes another one.
 func (r *reactor) endLocked() bool {
-	if !r.closing || len(r.queue) > 0 || len(r.working) > 0 {
+	if !r.closing || r.queue.len() > 0 || r.working > 0 {
 		return false
 	}
 	if !r.closed {
@@ -310,11 +412,26 @@ func (r *reactor) endLocked() bool {
 	return true
 }
 
+// describe tells of the workers that call callbacks which ones they are.
+func (r *reactor) describe(running map[string]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.calling {
+		if s.begun && running[workerName] > 0 {
+			running[workerName]--
+			running[s.name()]++
+		}
+	}
+	if running[workerName] == 0 {
+		delete(running, workerName)
+	}
+}
+
 // evaluating returns the names of the queries that are being evaluated.
 func (r *reactor) evaluating() (names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for e := range r.evals {
+	for _, e := range r.evals {
 		if e.n.def != nil {
 			names = append(names, e.n.def.name)
 		}

@@ -131,8 +131,9 @@ func (d *ReactiveQuery[P, R]) Subscribe(ctx context.Context, params P) (*Subscri
 	return &Subscription[R]{s}, nil
 }
 
-// OnChange calls fn with each later result, on a goroutine of its own: never two
-// calls at a time, the newest result if it is slow. fn may write to the store. A
+// OnChange calls fn with each later result, on a goroutine of the store's that nobody
+// else waits for: never two calls at a time, the newest result if it is slow. fn may
+// take its time, and write to the store; it must leave the goroutine as it was. A
 // panic of fn, and a failure of the query, are reported to Options.OnError and the
 // logger. It ends with ctx or by stop, which is idempotent and may be called
 // inside fn. Errors: as Subscribe.

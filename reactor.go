@@ -20,8 +20,8 @@ import (
 // The commit only appends to the inbox, and only while there are nodes; it wakes a
 // worker afterwards. Whoever holds mu next matches what is in the inbox: a worker,
 // or a caller who must know what is current. One worker at least waits for
-// commits while others run user code, so that a function that does not return
-// delays its own node only; see spare and stall.
+// commits while others run user code, so that a function or a callback that does not
+// return delays its own node or subscriber only; see away and stall.
 //
 // An evaluation pins a snapshot of its own, after it has been counted (evals).
 // From then on matched commits are kept, so that what the evaluation has read can
@@ -39,7 +39,8 @@ type reactor struct {
 	canon  canon.Cache
 	equal  canon.EqualFunc // of two results, boxed
 	inbox  inbox
-	wake   chan struct{}
+	wake   chan struct{}             // at most one token: see signal
+	roused atomic.Bool               // a token is on its way to a worker
 	joints atomic.Int64              // numbers those of Together
 	timed  atomic.Int64              // nodes that time will make dirty, or more
 	shown  atomic.Pointer[time.Time] // by the store's clock, when it was looked at; set before timed
@@ -47,9 +48,9 @@ type reactor struct {
 	mu          sync.Mutex // protects what follows, and the nodes
 	nodes       map[string]*node
 	watched     map[*bucket]*watchers
-	queue       []*node // dirty, wanted, first come first served
-	warm        int     // how many of them were read ahead; see warmNodesLocked
-	warmth      uintptr // means nothing
+	queue       line[*node] // dirty, wanted, first come first served
+	warm        int         // how many of them were read ahead; see warmNodesLocked
+	warmth      uintptr     // means nothing
 	evals       evaluations
 	kept        []*commitEvent // matched since the oldest of evals began
 	keptFrom    uint64         // number of the first
@@ -58,17 +59,20 @@ type reactor struct {
 	probe       prober
 	event       *commitEvent // that is being matched
 	change      *change
-	idle        int         // workers that wait
-	working     evaluations // by workers
-	stuck       int         // of those, how many did not end for a while
-	round       int         // of looking for such
+	idle        int // workers that wait
+	awake       int // workers that look for something to do: neither wait nor run user code
+	working     int // of evals, how many are a worker's
+	stuck       int // of those, how many did not end for a while
+	round       int // of looking for such
 	stall       *time.Timer
 	dues        dueHeap
 	lingering   []*node // in the order of their end
 	timer       *time.Timer
 	timerAt     time.Time
-	calling     []*subscriber // whose callbacks run, or are about to
-	settling    []*settling   // those who wait
+	calling     []*subscriber     // whose callbacks run, or are about to
+	calls       line[*subscriber] // of those, whose have not begun
+	settling    []*settling       // those who wait
+	waits       []*settling       // to be used again
 	subscribers int
 	closing     bool
 	closed      bool
@@ -81,7 +85,7 @@ type reactorCounts struct {
 }
 
 func newReactor(st *Store) *reactor {
-	r := &reactor{st: st, wake: make(chan struct{}, 1), nodes: map[string]*node{}, watched: map[*bucket]*watchers{}, evals: evaluations{}, working: evaluations{}}
+	r := &reactor{st: st, wake: make(chan struct{}, 1), nodes: map[string]*node{}, watched: map[*bucket]*watchers{}}
 	r.life, r.cancel = context.WithCancel(context.Background())
 	r.canon.Override(reflect.TypeFor[Record](), func(a, b unsafe.Pointer) bool { return sameRecord(*(*Record)(a), *(*Record)(b)) })
 	r.equal = r.canon.Equal(reflect.TypeFor[any]())
@@ -238,7 +242,7 @@ func (r *reactor) dirtyLocked(n *node, since uint64) {
 	}
 	if n.wantedLocked() {
 		n.queued = true
-		r.queue = append(r.queue, n)
+		r.queue.push(n)
 		r.stallLocked()
 	}
 }
@@ -276,7 +280,7 @@ func (r *reactor) trimLocked() {
 		return
 	}
 	from := r.keptFrom + uint64(len(r.kept))
-	for e := range r.evals {
+	for _, e := range r.evals {
 		from = min(from, e.from)
 	}
 	if from > r.keptFrom {
@@ -301,7 +305,7 @@ func (r *reactor) stats(s *Stats) {
 	q.Defined = len(r.st.Queries())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q.ActiveSubscriptions, q.Nodes, q.Pending = r.subscribers, len(r.nodes), len(r.queue)
+	q.ActiveSubscriptions, q.Nodes, q.Pending = r.subscribers, len(r.nodes), r.queue.len()
 	q.Evaluations, q.Unchanged = r.counts.evaluations, r.counts.unchanged
 	q.Changes, q.Visited = r.counts.changes, r.probe.visited
 }

@@ -134,10 +134,10 @@ var storeCount atomic.Int64
 //     bucket busy, and cuts what closed snapshots had kept.
 //   - "events PATTERN": one per On; it calls the handler.
 //   - "live queries": from the first live query on; they match commits and call
-//     query functions. One or two wait; there is one more for each function that
-//     is being called, as many at a time as Go has processors, those that do not
-//     return left out.
-//   - "callback of query NAME": one per OnChange while its callback is called.
+//     query functions and callbacks. One or two wait; there is one more for each
+//     function that is being called, as many at a time as Go has processors, those
+//     that do not return left out, and for each callback.
+//   - "callback of query NAME": one of the former, while it calls a callback.
 //   - "ttl": one, from the first deadline on; it deletes what expired.
 //   - "log sync": one, where the log is synced in intervals.
 //   - "log compaction": one, where the log needs it.
@@ -217,6 +217,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	})
 	st.buckets.Store(&map[string]*bucket{})
 	st.live = newReactor(st)
+	st.workers.Describe(st.live.describe)
 	if log != nil {
 		st.startLog(log)
 	}

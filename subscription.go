@@ -89,7 +89,8 @@ type subscriber struct {
 
 	// Under the reactor's lock.
 	place int    // in the node's list, from 1; 0: not in it
-	turn  int    // among those that are called, from 1; 0: its goroutine does not run
+	turn  int    // among those that are called, from 1; 0: it is not
+	begun bool   // a worker is at it
 	since uint64 // called: the commit that the call is the consequence of
 }
 
@@ -189,9 +190,7 @@ func (r *reactor) enter(s *subscriber) error {
 	}
 	r.subscribers++
 	r.wantLocked(n)
-	if len(r.queue) > 0 {
-		r.signal()
-	}
+	r.helpLocked()
 	return nil
 }
 
@@ -338,30 +337,30 @@ func (r *reactor) notifyLocked(n *node) {
 	}
 }
 
-// callLocked starts the goroutine of a callback.
+// callLocked has a callback called by a worker.
 func (r *reactor) callLocked(s *subscriber, since uint64) {
 	r.calling = append(r.calling, s)
 	s.turn, s.since = len(r.calling), since
-	r.st.workers.Go("callback of query "+s.n.def.name, s.work)
+	r.calls.push(s)
+}
+
+// calledLocked ends a call. If there is a newer outcome by now, another one follows.
+func (r *reactor) calledLocked(s *subscriber) {
+	last := len(r.calling)
+	r.calling[s.turn-1] = r.calling[last-1]
+	r.calling[s.turn-1].turn = s.turn
+	r.calling[last-1] = nil
+	r.calling = r.calling[:last-1]
+	s.turn, s.begun = 0, false
+	if o := s.n.latest.Load(); o != s.seen && !s.cut() {
+		r.callLocked(s, o.since)
+	}
+	r.progressLocked()
 }
 
 // work calls the callback for the newest outcome, until there is none newer.
 func (s *subscriber) work() {
 	r := s.n.r
-	defer func() { // also where the callback ends the goroutine
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		last := len(r.calling)
-		r.calling[s.turn-1] = r.calling[last-1]
-		r.calling[s.turn-1].turn = s.turn
-		r.calling[last-1] = nil
-		r.calling = r.calling[:last-1]
-		s.turn = 0
-		if o := s.n.latest.Load(); o != s.seen && !s.cut() {
-			r.callLocked(s, o.since)
-		}
-		r.progressLocked()
-	}()
 	for o := s.n.latest.Load(); o != s.seen && !s.cut(); o = s.n.latest.Load() {
 		if o.since > s.since {
 			r.mu.Lock()
@@ -393,6 +392,9 @@ func (s *subscriber) cut() bool {
 	}
 }
 
+// name is that of a callback in errors.
+func (s *subscriber) name() string { return "callback of query " + s.n.def.name }
+
 // deliver calls the callback, and reports its panic.
 func (s *subscriber) deliver(o *outcome) {
 	st := s.n.r.st
@@ -400,7 +402,7 @@ func (s *subscriber) deliver(o *outcome) {
 	defer func() {
 		st.calls.Add(1)
 		if p := recover(); p != nil {
-			st.report("callback of query "+s.n.def.name, panicked(p))
+			st.report(s.name(), panicked(p))
 		}
 	}()
 	s.call(o)

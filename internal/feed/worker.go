@@ -14,7 +14,8 @@ import (
 // knows each by name while it runs, waits for all of them, and lets no panic
 // get past. All methods are safe for concurrent use. Use NewGroup.
 type Group struct {
-	onPanic func(name string, p any, stack []byte)
+	onPanic  func(name string, p any, stack []byte)
+	describe func(running map[string]int) // nil: as they were started
 
 	mu      sync.Mutex // a leaf: nothing is called or locked under it
 	running map[string]int
@@ -110,6 +111,15 @@ func names(running map[string]int) string {
 // Running returns how many goroutines of each name run now; a copy.
 func (g *Group) Running() map[string]int {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return maps.Clone(g.running)
+	running := maps.Clone(g.running)
+	g.mu.Unlock()
+	if g.describe != nil {
+		g.describe(running)
+	}
+	return running
 }
+
+// Describe has fn say what goroutines are at by other names than they were started
+// with: it may change what Running is about to return. It is called before the
+// first Go, and fn under no lock of the group's.
+func (g *Group) Describe(fn func(running map[string]int)) { g.describe = fn }

@@ -50,6 +50,29 @@ func TestGroupCounts(t *testing.T) {
 	})
 }
 
+// Describe says by which names goroutines are known that do several things.
+func TestGroupDescribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := group()
+		g.Describe(func(running map[string]int) {
+			require.Equal(t, map[string]int{"worker": 2}, running)
+			delete(running, "worker")
+			running["reader"], running["caller"] = 1, 1
+			g.Go("one more", func() {}) // no lock is held
+		})
+		stop := make(chan struct{})
+		g.Go("worker", func() { <-stop })
+		g.Go("worker", func() { <-stop })
+		require.Equal(t, map[string]int{"reader": 1, "caller": 1}, g.Running())
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorContains(t, g.Wait(ctx), "caller, reader") // the text is the point of it
+		close(stop)
+		require.NoError(t, g.Wait(t.Context()))
+	})
+}
+
 // Wait covers goroutines that others start while it waits.
 func TestGroupWaitsForChildren(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
