@@ -326,6 +326,8 @@ func (w *waking) decode(k *logentry.Block, rows []*table.Version) error {
 // decode reads a column into a field.
 func (s *slot) decode(k *logentry.Block, c int, rows []*table.Version) error {
 	switch {
+	case s.kind == memString && s.enumText != nil:
+		return column(s, k, c, rows, func(v *table.Version, x string) { *(*string)(at(v, s.off)) = s.listed(x) })
 	case s.kind == memString:
 		return column(s, k, c, rows, func(v *table.Version, x string) { *(*string)(at(v, s.off)) = x })
 	case s.kind == memInt && s.size == 8:

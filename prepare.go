@@ -386,8 +386,11 @@ func (p *preparer) updateStruct(v, old *table.Version) error {
 			continue
 		}
 		if s.scalar() && !s.absent(old) && s.equal(v, old) {
-			if s.kind == memTime { // equal, but perhaps in another zone
+			switch s.kind {
+			case memTime: // equal, but perhaps in another zone
 				*(*time.Time)(at(v, s.off)) = *(*time.Time)(at(old, s.off))
+			case memString: // equal, but perhaps in memory of the caller's
+				*(*string)(at(v, s.off)) = *(*string)(at(old, s.off))
 			}
 			continue // it was valid, and its schema has not changed since
 		}

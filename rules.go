@@ -211,6 +211,17 @@ func (r *rules) checkText(s string) (bad broken) {
 	return bad
 }
 
+// listed is the definition's own copy of a value of the enum, so that a record keeps
+// none of the memory that the value came in; what is no value of it stays what it is.
+func (r *rules) listed(text string) string {
+	for _, e := range r.enumText {
+		if e == text {
+			return e
+		}
+	}
+	return text
+}
+
 func (r *rules) checkLen(n int) (bad broken) {
 	if n < r.minLen {
 		bad |= brokenMinLength
