@@ -268,7 +268,10 @@ func (s *slot) judge(v *table.Version, wrong *problems) {
 			bad = brokenRequired
 		}
 	} else if !s.plain {
-		bad = s.check(v)
+		if bad = s.check(v); bad == 0 && s.kind == memString && s.enumText != nil && !s.ptr { // else it may be another version's too
+			text := (*string)(s.mem(v))
+			*text = s.listed(*text)
+		}
 	}
 	if bad != 0 {
 		*wrong = s.describe(*wrong, s.name, bad)

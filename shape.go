@@ -475,11 +475,7 @@ func (s *slot) identical(a, b *table.Version) bool {
 func (s *slot) check(v *table.Version) broken {
 	switch s.kind {
 	case memString:
-		text := (*string)(s.mem(v))
-		if s.enumText != nil && !s.ptr { // else it may be another version's too
-			*text = s.listed(*text)
-		}
-		return s.checkText(*text)
+		return s.checkText(*(*string)(s.mem(v)))
 	case memInt, memUint, memFloat, memNumber:
 		return s.checkNumber(s.num(v))
 	case memRef:
