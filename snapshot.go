@@ -140,6 +140,9 @@ func (h *hold) close() bool {
 	return true
 }
 
+// idle reports that nobody reads, nor can begin to.
+func (h *hold) idle() bool { return h.refs.Load() == 0 }
+
 // enter begins a read; false if the snapshot is closed.
 func (h *hold) enter() bool {
 	if h.closed.Load() {

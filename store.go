@@ -177,6 +177,7 @@ type Store struct {
 	defined   uint64        // under defMu: buckets so far
 	snapshots atomic.Int64
 	holds     holds
+	works     sync.Pool // of *txWork
 
 	taps   taps
 	log    *logWriter                          // nil: no persistence

@@ -286,6 +286,15 @@ func (t *Table) HeadWord(key int64) Ref {
 	return Ref{v, row}
 }
 
+// Newest reports whether v is the newest version in a row, pending ones included,
+// without a search. It may be that v has another row now, and it says no.
+func (t *Table) Newest(row uint32, v *Version) (Ref, bool) {
+	if t.root.Load().rows.dir.Load().head(row) != v || v.dead() {
+		return Ref{}, false
+	}
+	return Ref{v, row}, true
+}
+
 // HeadOf finds the newest version of v's key.
 func (t *Table) HeadOf(v *Version) Ref {
 	row, head := t.headOf(t.root.Load(), t.sumOf(v), v)
