@@ -47,6 +47,7 @@ type hold struct {
 	store  *Store
 	pin    table.Pin
 	closed atomic.Bool
+	brief  bool // of a transaction: what waited for it can wait for the next commit
 	refs   atomic.Int64
 
 	began      time.Time // by the process's own clock
@@ -161,12 +162,29 @@ func (h *hold) leave() {
 	if h.refs.Add(-1) > 0 {
 		return
 	}
-	h.store.pins.Release(h.pin)
-	for _, b := range *h.store.buckets.Load() {
-		if b.table.Held() > 0 {
+	st := h.store
+	st.pins.Release(h.pin)
+	if h.brief {
+		st.tidy(sweepAt)
+	} else {
+		st.tidy(1)
+	}
+}
+
+// tidy is what there is to do when a pin is gone: buckets in which so many versions
+// wait are swept.
+func (st *Store) tidy(most int) {
+	waiting, altered := st.pins.Waiting(), st.altered.Load()
+	if !waiting && !altered {
+		return
+	}
+	for _, b := range *st.buckets.Load() {
+		if waiting && b.table.Held() >= most {
 			b.server.nudge()
 		}
-		b.forget()
+		if altered {
+			b.forget()
+		}
 	}
 }
 

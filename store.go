@@ -177,7 +177,8 @@ type Store struct {
 	defined   uint64        // under defMu: buckets so far
 	snapshots atomic.Int64
 	holds     holds
-	works     sync.Pool // of *txWork
+	works     sync.Pool   // of *txWork
+	altered   atomic.Bool // there was a bucket that another one took the place of
 
 	taps   taps
 	log    *logWriter                          // nil: no persistence

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/noex-go/store/internal/feed"
 	"github.com/noex-go/store/internal/logentry"
 	"github.com/noex-go/store/internal/table"
 )
@@ -388,6 +389,7 @@ func (st *Store) publishParts(parts []part) (seq uint64) {
 		return seq // nobody but this transaction
 	}
 	ev := newCommitEvent(seq, n)
-	st.announce(ev, ev.addParts(parts)...)
+	var few [4]feed.Touch
+	st.announce(ev, ev.addParts(few[:0], parts)...)
 	return seq
 }

@@ -130,6 +130,7 @@ func attempt[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, error), 
 func (st *Store) beginTx(iso isolation) *Tx {
 	st.recent.enter()
 	tx := &Tx{st: st, iso: iso, txWork: st.lendWork()}
+	tx.held.brief = true
 	st.hold(&tx.held, st.pins.Acquire())
 	tx.scope = scope{hold: &tx.held, tx: tx}
 	return tx

@@ -24,6 +24,7 @@ type Pins struct {
 	published atomic.Uint64
 	_         [56]byte
 	slots     []pinSlot
+	waiting   atomic.Int64 // tables in which versions wait for a pin to go
 
 	mu   sync.Mutex                // guards changes of list
 	list atomic.Pointer[[]longPin] // sorted by sequence, copied on change
@@ -147,6 +148,23 @@ func (p *Pins) Pinned(buf []uint64) []uint64 {
 	}
 	return buf
 }
+
+// Oldest is the oldest sequence that is pinned, or may be from now on.
+func (p *Pins) Oldest() uint64 {
+	seq := p.published.Load()
+	for i := range p.slots {
+		if s := p.slots[i].seq.Load(); s != 0 {
+			seq = min(seq, s-1)
+		}
+	}
+	if list := *p.list.Load(); len(list) > 0 {
+		seq = min(seq, list[0].seq)
+	}
+	return seq
+}
+
+// Waiting reports whether in any table versions wait for a pin to go.
+func (p *Pins) Waiting() bool { return p.waiting.Load() > 0 }
 
 // needs returns a pinned sequence in [from, to), the newest one.
 func needs(pinned []uint64, from, to uint64) (uint64, bool) {

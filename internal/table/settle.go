@@ -97,7 +97,9 @@ func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, plac
 }
 
 func (t *Table) wait(pin uint64, item waitItem) {
-	t.held.Add(1)
+	if t.held.Add(1) == 1 {
+		t.cfg.Pins.waiting.Add(1)
+	}
 	for i := range t.waits {
 		if t.waits[i].seq == pin {
 			t.waits[i].items = append(t.waits[i].items, item)
@@ -125,7 +127,9 @@ func (t *Table) Sweep(budget int) (more bool) {
 			items := t.waits[i].items
 			item := items[len(items)-1]
 			t.waits[i].items = items[:len(items)-1]
-			t.held.Add(-1)
+			if t.held.Add(-1) == 0 {
+				t.cfg.Pins.waiting.Add(-1)
+			}
 			budget--
 			t.revisit(r, item)
 		}
