@@ -141,9 +141,10 @@ func (tx *Tx) tryCommit(parts []*txBucket) error {
 	}
 	tx.st.live.commit()
 	tx.close() // so that what its own snapshot saw can be cut at once
+	tx.sight.Begin()
 	for _, tb := range parts {
 		tb.b.room.settle(true)
-		tb.b.table.Settle()
+		tb.b.table.SettleBy(&tx.sight)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type txWork struct {
 	written []*txBucket    // parts with net writes
 	publish []part         // the same, as they are published
 	others  []*commitEvent // commits to check against
+	sight   table.Sight
 }
 
 // txKeep bounds the room that a work keeps in each of its lists.
@@ -45,7 +46,7 @@ func (st *Store) giveBack(w *txWork) {
 	if cap(parts) > txKeep {
 		parts = nil
 	}
-	*w = txWork{parts: parts, written: emptied(w.written), publish: emptied(w.publish), others: emptied(w.others)}
+	*w = txWork{parts: parts, written: emptied(w.written), publish: emptied(w.publish), others: emptied(w.others), sight: w.sight}
 	st.works.Put(w)
 }
 

@@ -81,8 +81,9 @@ type Table struct {
 	dirty   []*rowset
 	stirred uint64   // indexes whose live count has a delta
 	places  []place  // of superseded keys, so that cutting needs no second search
-	pinned  []uint64 // scratch
+	sight   Sight    // scratch
 	waits   []waitList
+	rooms   [][]waitItem // for them, empty
 	hand    uint64 // ordinal at which LeastRead goes on
 }
 
