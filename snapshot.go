@@ -50,11 +50,13 @@ type hold struct {
 	brief  bool // of a transaction: what waited for it can wait for the next commit
 	refs   atomic.Int64
 
-	began      time.Time // by the process's own clock
-	prev, next *hold     // among those that are open, under Store.holds.mu
+	timed      bool  // the pin knows when it began, and the list does not have it
+	began      int64 // nanoseconds since the store began, by the process's own clock
+	prev, next *hold // among those that are open, under Store.holds.mu
 }
 
-// holds is the states that snapshots and transactions hold, the oldest first.
+// holds is the states that are held, the oldest first, but for those of pins that
+// know their time: most transactions.
 type holds struct {
 	mu          sync.Mutex // protects the list
 	first, last *hold
@@ -63,7 +65,7 @@ type holds struct {
 func (l *holds) add(h *hold) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h.began, h.prev = time.Now(), l.last
+	h.prev = l.last
 	if l.last != nil {
 		l.last.next = h
 	} else {
@@ -87,21 +89,36 @@ func (l *holds) remove(h *hold) {
 	}
 }
 
-// age is how long the oldest has been open.
-func (l *holds) age() time.Duration {
+// since is when the oldest began; false if there is none.
+func (l *holds) since() (int64, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.first == nil {
+		return 0, false
+	}
+	return l.first.began, true
+}
+
+// oldestHeld is how long the oldest state that is held has been.
+func (st *Store) oldestHeld() time.Duration {
+	began, some := st.holds.since()
+	if at, ok := st.pins.Since(); ok && (!some || at < began) {
+		began, some = at, true
+	}
+	if !some {
 		return 0
 	}
-	return time.Since(l.first.began)
+	return max(time.Since(st.born)-time.Duration(began), 0)
 }
 
 // hold begins to hold the state that a pin shows.
 func (st *Store) hold(h *hold, pin table.Pin) {
 	h.store, h.pin = st, pin
 	h.refs.Store(1)
-	st.holds.add(h)
+	h.began = int64(time.Since(st.born))
+	if h.timed = h.pin.Time(h.began); !h.timed {
+		st.holds.add(h)
+	}
 }
 
 // Snapshot takes a snapshot of the newest committed state. Close it when done.
@@ -136,7 +153,9 @@ func (h *hold) close() bool {
 	if h.closed.Swap(true) {
 		return false
 	}
-	h.store.holds.remove(h)
+	if !h.timed {
+		h.store.holds.remove(h)
+	}
 	h.leave()
 	return true
 }

@@ -140,9 +140,11 @@ func (st *Store) beginTx(iso isolation) *Tx {
 // first; new ones are refused. clean: what it has read and written can be given
 // back, if nobody reads it.
 func (tx *Tx) end(clean bool) {
-	tx.mu.Lock()
-	tx.over = true
-	tx.mu.Unlock()
+	if !tx.over { // by nobody but this goroutine it is set
+		tx.mu.Lock()
+		tx.over = true
+		tx.mu.Unlock()
+	}
 	tx.close()
 	tx.st.leaveTx()
 	if clean && tx.idle() && tx.txWork != nil {

@@ -73,18 +73,12 @@ func (tb *txBucket) empty() {
 		*w = txWrite{}
 		tb.spare = append(tb.spare, w)
 	}
-	if len(tb.given) > txKeep {
-		tb.given = nil
-	}
-	if len(tb.uniques) > txKeep {
-		tb.uniques = nil
-	}
-	clear(tb.given)
-	clear(tb.uniques)
-	*tb = txBucket{
-		list: emptied(tb.list), log: emptied(tb.log), spare: tb.spare, given: tb.given, uniques: tb.uniques,
-		reads: readSet{keys: emptied(tb.reads.keys), answers: emptied(tb.reads.answers)},
-	}
+	tb.tx, tb.b, tb.view, tb.index = nil, nil, table.View{}, nil
+	tb.list, tb.log = emptied(tb.list), emptied(tb.log)
+	tb.uniques, tb.given = emptiedMap(tb.uniques), emptiedMap(tb.given)
+	r := &tb.reads
+	r.mu, r.done, r.many = nil, false, nil
+	r.keys, r.answers = emptied(r.keys), emptied(r.answers)
 }
 
 // fresh returns a write of a record that has none, as the snapshot has it.
@@ -104,6 +98,17 @@ func emptied[E any](list []E) []E {
 	if cap(list) > txKeep {
 		return nil
 	}
-	clear(list)
+	if len(list) > 0 { // most are empty, and to clear nothing costs as well
+		clear(list)
+	}
 	return list[:0]
+}
+
+// emptiedMap is emptied for a map.
+func emptiedMap[K comparable, V any](m map[K]V) map[K]V {
+	if len(m) > txKeep {
+		return nil
+	}
+	clear(m)
+	return m
 }

@@ -79,12 +79,12 @@ type Table struct {
 	changes []Change // of the pending commits, in order
 	delta   int64    // what they change of n
 	dirty   []*rowset
-	stirred uint64   // indexes whose live count has a delta
-	places  []place  // of superseded keys, so that cutting needs no second search
-	sight   Sight    // scratch
+	stirred uint64  // indexes whose live count has a delta
+	places  []place // of superseded keys, so that cutting needs no second search
+	sight   Sight   // scratch
 	waits   []waitList
 	rooms   [][]waitItem // for them, empty
-	hand    uint64 // ordinal at which LeastRead goes on
+	hand    uint64       // ordinal at which LeastRead goes on
 }
 
 // liveCount is how many live records are in an index.
