@@ -497,6 +497,7 @@ func (a *alteration) publish() {
 	defer st.commitMu.Unlock()
 	b.since = st.pins.Published() + 1
 	b.before.Store(a.old)
+	b.store.altered.Store(true)
 	b.home.now.Store(b)
 	st.buckets.Store(&all)
 	st.pins.Publish(b.since)

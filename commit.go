@@ -33,11 +33,20 @@ type commitEvent struct {
 }
 
 func newCommitEvent(seq uint64, changes int) *commitEvent {
-	ev := &commitEvent{seq: seq}
-	if ev.changes = ev.one[:0]; changes > 1 {
-		ev.changes = make([]change, 0, changes)
+	switch changes {
+	case 0, 1:
+		ev := &commitEvent{seq: seq}
+		ev.changes = ev.one[:0]
+		return ev
+	case 2: // in one allocation: a transfer, say
+		ev := &struct {
+			commitEvent
+			two [2]change
+		}{commitEvent: commitEvent{seq: seq}}
+		ev.changes = ev.two[:0]
+		return &ev.commitEvent
 	}
-	return ev
+	return &commitEvent{seq: seq, changes: make([]change, 0, changes)}
 }
 
 // change is the net effect of a commit on one record.
@@ -159,7 +168,7 @@ func (ev *commitEvent) add(b *bucket, pending []table.Change) feed.Touch {
 func (st *Store) announce(ev *commitEvent, touched ...feed.Touch) {
 	st.feed.Append(ev, len(ev.changes), touched)
 	if st.recent.active.Load() > 0 {
-		st.recent.record(ev)
+		st.recent.record(ev, st.pins)
 	}
 	if st.live.inbox.active.Load() > 0 {
 		st.live.inbox.add(ev)

@@ -434,9 +434,8 @@ func (w *logWriter) sync(ctx context.Context) error {
 	return nil
 }
 
-// addParts enters the pending changes of a transaction.
-func (ev *commitEvent) addParts(parts []part) []feed.Touch {
-	touched := make([]feed.Touch, 0, len(parts))
+// addParts enters the pending changes of a transaction, and appends what they touch.
+func (ev *commitEvent) addParts(touched []feed.Touch, parts []part) []feed.Touch {
 	for i := range parts {
 		touched = append(touched, ev.add(parts[i].b, parts[i].b.table.Since(0)))
 	}

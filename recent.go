@@ -2,6 +2,8 @@ package store
 
 import (
 	"sync/atomic"
+
+	"github.com/noex-go/store/internal/table"
 )
 
 // recent is the ring of recent commits: what was published since the oldest
@@ -23,15 +25,26 @@ type recent struct {
 	commits    []*commitEvent // in order; those before first are gone
 	first      int
 	bytes      int
+	look       int    // when there are so many, to see which are needed
 	floor      uint64 // sequence of the newest commit that was recorded and dropped
 	maxCommits int
 	maxBytes   int
 }
 
+// minLook is how many commits gather before it is worth a look at the pins.
+const minLook = 32
+
 func (r *recent) enter() { r.active.Add(1) }
 
-// record keeps a published commit.
-func (r *recent) record(ev *commitEvent) {
+// record keeps a published commit, and lets go of those that every transaction
+// sees.
+func (r *recent) record(ev *commitEvent, pins *table.Pins) {
+	if len(r.commits)-r.first >= r.look {
+		for seen := pins.Oldest(); r.first < len(r.commits) && r.commits[r.first].seq <= seen; {
+			r.dropFirst()
+		}
+		r.look = max(2*(len(r.commits)-r.first), minLook)
+	}
 	r.commits = append(r.commits, ev)
 	r.any.Store(true)
 	r.bytes += ev.bytes()
@@ -56,10 +69,17 @@ func (r *recent) dropFirst() {
 	r.first++
 }
 
-// leave counts a transaction out. The last one empties the ring.
+// leave counts a transaction out. The last one empties the ring, and has what waited
+// for it and others swept.
 func (st *Store) leaveTx() {
 	r := &st.recent
-	if r.active.Add(-1) > 0 || !r.any.Load() {
+	if r.active.Add(-1) > 0 {
+		return
+	}
+	if st.pins.Waiting() {
+		st.tidy(1)
+	}
+	if !r.any.Load() {
 		return
 	}
 	st.commitMu.Lock()

@@ -255,6 +255,9 @@ func (s *server) unlock() {
 // borrow makes the caller the writer, ahead of those who would run inline, until
 // it unlocks mu.
 func (s *server) borrow() {
+	if s.queued.Load() == 0 && s.mu.TryLock() {
+		return
+	}
 	s.queued.Add(1)
 	s.mu.Lock()
 	s.queued.Add(-1)

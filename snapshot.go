@@ -47,13 +47,16 @@ type hold struct {
 	store  *Store
 	pin    table.Pin
 	closed atomic.Bool
+	brief  bool // of a transaction: what waited for it can wait for the next commit
 	refs   atomic.Int64
 
-	began      time.Time // by the process's own clock
-	prev, next *hold     // among those that are open, under Store.holds.mu
+	timed      bool  // the pin knows when it began, and the list does not have it
+	began      int64 // nanoseconds since the store began, by the process's own clock
+	prev, next *hold // among those that are open, under Store.holds.mu
 }
 
-// holds is the states that snapshots and transactions hold, the oldest first.
+// holds is the states that are held, the oldest first, but for those of pins that
+// know their time: most transactions.
 type holds struct {
 	mu          sync.Mutex // protects the list
 	first, last *hold
@@ -62,7 +65,7 @@ type holds struct {
 func (l *holds) add(h *hold) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h.began, h.prev = time.Now(), l.last
+	h.prev = l.last
 	if l.last != nil {
 		l.last.next = h
 	} else {
@@ -86,21 +89,36 @@ func (l *holds) remove(h *hold) {
 	}
 }
 
-// age is how long the oldest has been open.
-func (l *holds) age() time.Duration {
+// since is when the oldest began; false if there is none.
+func (l *holds) since() (int64, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.first == nil {
+		return 0, false
+	}
+	return l.first.began, true
+}
+
+// oldestHeld is how long the oldest state that is held has been.
+func (st *Store) oldestHeld() time.Duration {
+	began, some := st.holds.since()
+	if at, ok := st.pins.Since(); ok && (!some || at < began) {
+		began, some = at, true
+	}
+	if !some {
 		return 0
 	}
-	return time.Since(l.first.began)
+	return max(time.Since(st.born)-time.Duration(began), 0)
 }
 
 // hold begins to hold the state that a pin shows.
 func (st *Store) hold(h *hold, pin table.Pin) {
 	h.store, h.pin = st, pin
 	h.refs.Store(1)
-	st.holds.add(h)
+	h.began = int64(time.Since(st.born))
+	if h.timed = h.pin.Time(h.began); !h.timed {
+		st.holds.add(h)
+	}
 }
 
 // Snapshot takes a snapshot of the newest committed state. Close it when done.
@@ -135,10 +153,15 @@ func (h *hold) close() bool {
 	if h.closed.Swap(true) {
 		return false
 	}
-	h.store.holds.remove(h)
+	if !h.timed {
+		h.store.holds.remove(h)
+	}
 	h.leave()
 	return true
 }
+
+// idle reports that nobody reads, nor can begin to.
+func (h *hold) idle() bool { return h.refs.Load() == 0 }
 
 // enter begins a read; false if the snapshot is closed.
 func (h *hold) enter() bool {
@@ -158,12 +181,29 @@ func (h *hold) leave() {
 	if h.refs.Add(-1) > 0 {
 		return
 	}
-	h.store.pins.Release(h.pin)
-	for _, b := range *h.store.buckets.Load() {
-		if b.table.Held() > 0 {
+	st := h.store
+	st.pins.Release(h.pin)
+	if h.brief {
+		st.tidy(sweepAt)
+	} else {
+		st.tidy(1)
+	}
+}
+
+// tidy is what there is to do when a pin is gone: buckets in which so many versions
+// wait are swept.
+func (st *Store) tidy(most int) {
+	waiting, altered := st.pins.Waiting(), st.altered.Load()
+	if !waiting && !altered {
+		return
+	}
+	for _, b := range *st.buckets.Load() {
+		if waiting && b.table.Held() >= most {
 			b.server.nudge()
 		}
-		b.forget()
+		if altered {
+			b.forget()
+		}
 	}
 }
 

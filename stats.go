@@ -145,7 +145,7 @@ func (st *Store) Stats() Stats {
 	s.TTL.CheckInterval = max(st.opt.TTLInterval, 0)
 	s.Commits = Seq(st.pins.Published())
 	s.Snapshots = int(st.snapshots.Load())
-	s.OldestSnapshot = st.holds.age()
+	s.OldestSnapshot = st.oldestHeld()
 	s.Transactions.Commits, s.Transactions.Conflicts = st.tx.commits.Load(), st.tx.conflicts.Load()
 	s.Transactions.Retries, s.Transactions.Active = st.tx.retries.Load(), int(st.recent.active.Load())
 	s.Subscriptions, s.Lag = st.feed.Lag()

@@ -159,6 +159,7 @@ type Store struct {
 	workers *feed.Group
 	feed    *feed.Feed[*commitEvent]
 	clock   func() time.Time
+	born    time.Time // by the process's own clock
 
 	commitMu sync.Mutex // orders publications: see commit.go
 	recent   recent     // under commitMu
@@ -177,6 +178,8 @@ type Store struct {
 	defined   uint64        // under defMu: buckets so far
 	snapshots atomic.Int64
 	holds     holds
+	works     sync.Pool   // of *txWork
+	altered   atomic.Bool // there was a bucket that another one took the place of
 
 	taps   taps
 	log    *logWriter                          // nil: no persistence
@@ -202,7 +205,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 		return nil, &Error{Op: "open", Err: err}
 	}
 	st := &Store{opt: opt.withDefaults(), topicIDs: map[string]uint32{}, defMu: make(turns, 1), done: make(chan struct{}), closing: make(chan struct{})}
-	st.clock = st.opt.Clock
+	st.clock, st.born = st.opt.Clock, time.Now()
 	log, found, err := st.openLog(ctx)
 	if err != nil {
 		return nil, &Error{Op: "open", Err: err}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/noex-go/store/internal/feed"
 	"github.com/noex-go/store/internal/logentry"
 	"github.com/noex-go/store/internal/table"
 )
@@ -57,7 +58,8 @@ func (tx *Tx) commit() error {
 }
 
 // written returns the buckets with net writes, in the order of their serials.
-func (tx *Tx) writtenLocked() (parts []*txBucket) {
+func (tx *Tx) writtenLocked() []*txBucket {
+	parts := tx.written[:0]
 	for _, tb := range tx.parts {
 		tb.list = slices.DeleteFunc(tb.list, func(w *txWrite) bool { return w.old == nil && w.new == nil })
 		if len(tb.list) > 0 {
@@ -65,13 +67,20 @@ func (tx *Tx) writtenLocked() (parts []*txBucket) {
 		}
 	}
 	slices.SortFunc(parts, func(a, b *txBucket) int { return cmp.Compare(a.b.serial, b.b.serial) })
+	tx.written = parts
 	return parts
 }
 
 func (tx *Tx) commitLocked(parts []*txBucket) (err error) {
+	locked := 0
+	defer func() {
+		for _, tb := range parts[:locked] {
+			tb.b.server.mu.Unlock()
+		}
+	}()
 	for _, tb := range parts {
 		tb.b.server.borrow()
-		defer tb.b.server.mu.Unlock()
+		locked++
 	}
 	ok := false
 	defer func() {
@@ -132,9 +141,10 @@ func (tx *Tx) tryCommit(parts []*txBucket) error {
 	}
 	tx.st.live.commit()
 	tx.close() // so that what its own snapshot saw can be cut at once
+	tx.sight.Begin()
 	for _, tb := range parts {
 		tb.b.room.settle(true)
-		tb.b.table.Settle()
+		tb.b.table.SettleBy(&tx.sight)
 	}
 	return nil
 }
@@ -165,7 +175,8 @@ func (tx *Tx) certify(after uint64, lock bool) (uint64, error) {
 	}
 	commits, ok := tx.st.recent.since(after)
 	if lock {
-		commits = slices.Clone(commits) // the ring moves on
+		tx.others = append(tx.others[:0], commits...) // the ring moves on
+		commits = tx.others
 		tx.st.commitMu.Unlock()
 	}
 	if !ok {
@@ -209,6 +220,11 @@ func (c *change) conflict() *ConflictError {
 
 // head finds the newest version of a write's record.
 func (tb *txBucket) head(w *txWrite) table.Ref {
+	if w.old != nil {
+		if at, ok := tb.b.table.Newest(w.row, w.old); ok {
+			return at
+		}
+	}
 	if tb.b.shape.textKey() {
 		return tb.b.table.HeadText(w.key.text)
 	}
@@ -287,10 +303,11 @@ func (tb *txBucket) apply(gone map[*table.Version]bool) error {
 // after checked changed something that was read; or the log does not take it.
 func (tx *Tx) publish(list []*txBucket, checked uint64) error {
 	st := tx.st
-	parts := make([]part, len(list))
-	for i, tb := range list {
-		parts[i].b = tb.b
+	parts := tx.txWork.publish[:0]
+	for _, tb := range list {
+		parts = append(parts, part{b: tb.b})
 	}
+	tx.txWork.publish = parts
 	if st.log != nil {
 		return tx.log(parts, checked)
 	}
@@ -373,6 +390,7 @@ func (st *Store) publishParts(parts []part) (seq uint64) {
 		return seq // nobody but this transaction
 	}
 	ev := newCommitEvent(seq, n)
-	st.announce(ev, ev.addParts(parts)...)
+	var few [4]feed.Touch
+	st.announce(ev, ev.addParts(few[:0], parts)...)
 	return seq
 }

@@ -21,21 +21,15 @@ type Tx struct {
 	st  *Store
 	iso isolation
 
-	held    hold
-	few     [2]*txBucket // where parts begins
-	mu      sync.Mutex   // protects what follows
-	over    bool         // the function has returned: no more writes
-	parts   []*txBucket  // of the buckets that it read or wrote
-	ops     uint64       // writes so far
-	inserts uint64       // records inserted so far: their place in the order
-	records int          // in the write set
-	bytes   int          // estimate
-
-	committed uint64 // the sequence of its commit; 0: none
+	held      hold
+	mu        sync.Mutex // protects what follows
+	over      bool       // the function has returned: no more writes
+	committed uint64     // the sequence of its commit; 0: none
+	*txWork              // nil: given back
 }
 
 // TxOption changes how a transaction runs: [Retry], [SnapshotIsolation].
-type TxOption interface{ applyTx(o *txOptions) }
+type TxOption interface{ applyTx(o txOptions) txOptions }
 
 type txOptions struct {
 	iso     isolation
@@ -44,7 +38,7 @@ type txOptions struct {
 
 type isolation uint8
 
-func (i isolation) applyTx(o *txOptions) { o.iso = i }
+func (i isolation) applyTx(o txOptions) txOptions { o.iso = i; return o }
 
 // SnapshotIsolation lets a transaction commit as long as nobody else has written
 // what it writes, whatever it has read: no write is lost, but two transactions
@@ -54,7 +48,7 @@ const SnapshotIsolation isolation = 1
 
 type retry int
 
-func (n retry) applyTx(o *txOptions) { o.retries = int(n) }
+func (n retry) applyTx(o txOptions) txOptions { o.retries = int(n); return o }
 
 // Retry runs the function again, up to n times, when its transaction is in
 // conflict with another one: at once, then after pauses that double, up to 10 ms,
@@ -92,7 +86,7 @@ func (st *Store) Transaction(ctx context.Context, fn func(tx *Tx) error, opts ..
 func InTransaction[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, error), opts ...TxOption) (T, error) {
 	var o txOptions
 	for _, opt := range opts {
-		opt.applyTx(&o)
+		o = opt.applyTx(o)
 	}
 	for try := 0; ; try++ {
 		v, committed, err := attempt(ctx, st, fn, o)
@@ -120,8 +114,10 @@ func attempt[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, error), 
 		return v, nil, &Error{Op: "transaction", Err: ErrClosed}
 	}
 	tx := st.beginTx(o.iso)
-	defer tx.end() // also when fn panics
-	if v, err = fn(tx); err != nil {
+	returned := false
+	defer func() { tx.end(returned) }() // also when fn panics
+	v, err = fn(tx)
+	if returned = true; err != nil {
 		return v, nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -133,21 +129,29 @@ func attempt[T any](ctx context.Context, st *Store, fn func(tx *Tx) (T, error), 
 
 func (st *Store) beginTx(iso isolation) *Tx {
 	st.recent.enter()
-	tx := &Tx{st: st, iso: iso}
+	tx := &Tx{st: st, iso: iso, txWork: st.lendWork()}
+	tx.held.brief = true
 	st.hold(&tx.held, st.pins.Acquire())
 	tx.scope = scope{hold: &tx.held, tx: tx}
-	tx.parts = tx.few[:0]
 	return tx
 }
 
 // end lets the snapshot go. Reads that are under way in other goroutines end
-// first; new ones are refused.
-func (tx *Tx) end() {
-	tx.mu.Lock()
-	tx.over = true
-	tx.mu.Unlock()
+// first; new ones are refused. clean: what it has read and written can be given
+// back, if nobody reads it.
+func (tx *Tx) end(clean bool) {
+	if !tx.over { // by nobody but this goroutine it is set
+		tx.mu.Lock()
+		tx.over = true
+		tx.mu.Unlock()
+	}
 	tx.close()
 	tx.st.leaveTx()
+	if clean && tx.idle() && tx.txWork != nil {
+		work := tx.txWork
+		tx.txWork = nil
+		tx.st.giveBack(work)
+	}
 }
 
 // Seq is the commit whose state the transaction reads.

@@ -101,8 +101,8 @@ func TestCommitOrderOfBuckets(t *testing.T) {
 	require.Len(t, a, 2)
 	require.Len(t, b, 2)
 	require.Same(t, a[0].b, b[0].b, "two orders: a deadlock")
-	one.end()
-	other.end()
+	one.end(true)
+	other.end(true)
 	require.NoError(t, st.Close(ctx))
 }
 

@@ -18,15 +18,13 @@ type txBucket struct {
 	uniques map[indexedKey]*txWrite // values that the new versions have
 	given   map[indexedKey]struct{} // unique values that were found free and are not taken in the end
 	log     []txUndo                // what the operation under way has changed
-	first   [2]*txWrite             // where list and log begin
-	undo    [1]txUndo
+	spare   []*txWrite              // to be used
 }
 
 // txUndo is what a write was before.
 type txUndo struct {
-	w     *txWrite
-	was   txWrite
-	fresh bool // it was not known
+	w   *txWrite
+	was txWrite
 }
 
 // txWrite is the net effect of a transaction on one record.
@@ -38,7 +36,9 @@ type txWrite struct {
 	older   []txState      // what was new before
 	ordinal uint64         // place in the order of insertion
 	bytes   int            // estimate of new
+	row     uint32         // of old, when the snapshot was taken
 	anew    bool           // the old record was deleted: the new one is another
+	listed  bool           // in its bucket's list
 }
 
 // txState is a new version, and the operation that made it.
@@ -74,9 +74,8 @@ func (tx *Tx) inLocked(b *bucket) *txBucket {
 	if tb := tx.partLocked(b); tb != nil {
 		return tb
 	}
-	tb := &txBucket{tx: tx, b: b, view: b.table.At(tx.pin.Seq), reads: readSet{mu: &tx.mu}}
-	tb.list, tb.log = tb.first[:0], tb.undo[:0]
-	tx.parts = append(tx.parts, tb)
+	tb := tx.part()
+	tb.tx, tb.b, tb.view, tb.reads.mu = tx, b, b.table.At(tx.pin.Seq), &tx.mu
 	return tb
 }
 
@@ -123,11 +122,46 @@ func (tx *Tx) get(b *bucket, k Key) *table.Version {
 }
 
 func (tx *Tx) getLocked(tb *txBucket, k Key) *table.Version {
+	return tx.seeLocked(tb, k).v
+}
+
+// txSeen is a record as the transaction sees it.
+type txSeen struct {
+	v   *table.Version // nil: there is none
+	w   *txWrite       // whose new version it is; nil: it is the snapshot's
+	row uint32         // of the snapshot's
+}
+
+func (tx *Tx) seeLocked(tb *txBucket, k Key) txSeen {
 	if w := tb.write(k); w != nil {
-		return w.new
+		return txSeen{v: w.new, w: w}
 	}
-	v, _ := tx.baseLocked(tb, k)
-	return v
+	v, row := tx.baseLocked(tb, k)
+	return txSeen{v: v, row: row}
+}
+
+// writeOf returns the write of a record as it was just seen.
+func (tb *txBucket) writeOf(k Key, s txSeen) *txWrite {
+	if s.w != nil {
+		return s.w
+	}
+	return tb.fresh(k, s.v, s.row, tb.view.Ordinal(s.row))
+}
+
+// still reports whether the transaction sees what it has seen: the snapshot is what
+// it was.
+func (tb *txBucket) still(k Key, s txSeen) bool {
+	return tb.write(k) == s.w && (s.w == nil || s.w.new == s.v)
+}
+
+// see is seeLocked for a write that is yet to come.
+func (tx *Tx) see(b *bucket, k Key) (txSeen, error) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.over {
+		return txSeen{}, b.fail("write", Key{}, ErrTxDone)
+	}
+	return tx.seeLocked(tx.inLocked(b), k), nil
 }
 
 // atomically runs an operation on the write set, which happens as a whole or not
@@ -167,7 +201,7 @@ func (tx *Tx) insertLocked(tb *txBucket, v *table.Version) error {
 	w := tb.write(k)
 	if w == nil {
 		if v, _ := tx.baseLocked(tb, k); v == nil {
-			w = &txWrite{key: k, ordinal: insertedFrom + tx.inserts}
+			w = tb.fresh(k, nil, 0, insertedFrom+tx.inserts)
 			tx.inserts++
 		}
 	}
@@ -183,14 +217,17 @@ func (tx *Tx) insertLocked(tb *txBucket, v *table.Version) error {
 func (tx *Tx) update(b *bucket, op string, key any, next func(old *table.Version) (*table.Version, error)) (*table.Version, error) {
 	k := b.keyOf(key)
 	for {
-		var old *table.Version
+		var old txSeen
 		if !k.IsZero() {
-			old = tx.get(b, k)
+			var err error
+			if old, err = tx.see(b, k); err != nil {
+				return nil, err
+			}
 		}
-		if old == nil {
+		if old.v == nil {
 			return nil, b.fail(op, k, ErrNotFound)
 		}
-		v, err := next(old)
+		v, err := next(old.v)
 		if err != nil {
 			return nil, b.fail(op, k, err)
 		}
@@ -201,24 +238,14 @@ func (tx *Tx) update(b *bucket, op string, key any, next func(old *table.Version
 }
 
 // replace writes v if old is still what the transaction sees.
-func (tx *Tx) replace(b *bucket, op string, k Key, old, v *table.Version) (done bool, err error) {
+func (tx *Tx) replace(b *bucket, op string, k Key, old txSeen, v *table.Version) (done bool, err error) {
 	err = tx.atomically(b, func(tb *txBucket) error {
-		if tx.getLocked(tb, k) != old {
+		if done = tb.still(k, old); !done {
 			return nil
 		}
-		done = true
-		return tx.putLocked(op, tb, tx.writeLocked(tb, k), v)
+		return tx.putLocked(op, tb, tb.writeOf(k, old), v)
 	})
 	return done, err
-}
-
-// write returns the write of a record that the transaction sees.
-func (tx *Tx) writeLocked(tb *txBucket, k Key) *txWrite {
-	if w := tb.write(k); w != nil {
-		return w
-	}
-	old, row := tx.baseLocked(tb, k)
-	return &txWrite{key: k, old: old, ordinal: tb.view.Ordinal(row)}
 }
 
 // put makes v the new version of a write, after the checks that the transaction
@@ -240,8 +267,8 @@ func (tx *Tx) putLocked(op string, tb *txBucket, w *txWrite, v *table.Version) e
 
 // set records the new version of a write, nil for a deletion.
 func (tx *Tx) setLocked(op string, tb *txBucket, w *txWrite, v *table.Version) error {
-	fresh := tb.write(w.key) == nil
-	tb.log = append(tb.log, txUndo{w, *w, fresh})
+	fresh := !w.listed
+	tb.log = append(tb.log, txUndo{w, *w})
 	tb.release(w)
 	size := 0
 	if v != nil {
@@ -269,7 +296,7 @@ func (tx *Tx) undoLocked(tb *txBucket, u *txUndo) {
 	tb.release(u.w)
 	tx.bytes += u.was.bytes - u.w.bytes
 	*u.w = u.was
-	if !u.fresh {
+	if u.was.listed {
 		tb.claim(u.w)
 		return
 	}
@@ -277,10 +304,12 @@ func (tx *Tx) undoLocked(tb *txBucket, u *txUndo) {
 	if tb.index != nil {
 		tb.index.remove(u.w)
 	}
-	tb.list = tb.list[:len(tb.list)-1] // it came last
+	last := len(tb.list) - 1 // it came last
+	tb.list[last], tb.list = nil, tb.list[:last]
 }
 
 func (tb *txBucket) addLocked(w *txWrite) {
+	w.listed = true
 	tb.list = append(tb.list, w)
 	switch {
 	case tb.index != nil:
@@ -395,10 +424,11 @@ func (tx *Tx) uniqueLocked(tb *txBucket, w *txWrite, v *table.Version) (err erro
 // delete takes a record out. Nothing there is no error.
 func (tx *Tx) delete(b *bucket, k Key) error {
 	return tx.atomically(b, func(tb *txBucket) error {
-		if tx.getLocked(tb, k) == nil {
+		old := tx.seeLocked(tb, k)
+		if old.v == nil {
 			return nil
 		}
-		return tx.setLocked("delete", tb, tx.writeLocked(tb, k), nil)
+		return tx.setLocked("delete", tb, tb.writeOf(k, old), nil)
 	})
 }
 
@@ -434,10 +464,11 @@ func (tx *Tx) writeMany(b *bucket, op string, filters []Filter, next func(old *t
 func (tx *Tx) replaceAllLocked(op string, tb *txBucket, all, fresh []*table.Version) error {
 	for i, old := range all {
 		k := tb.b.shape.keyOf(old)
-		if tx.getLocked(tb, k) != old {
+		seen := tx.seeLocked(tb, k)
+		if seen.v != old {
 			return errStale
 		}
-		w := tx.writeLocked(tb, k)
+		w := tb.writeOf(k, seen)
 		var err error
 		if fresh[i] == nil {
 			err = tx.setLocked(op, tb, w, nil)

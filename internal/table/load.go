@@ -67,5 +67,7 @@ func (t *Table) Load(versions []*Version, places []uint64, next, seq uint64) Con
 func (t *Table) Release() {
 	t.root.Store(newRoot(&t.cfg, 0))
 	t.n.Store(0)
-	t.held.Store(0)
+	if t.held.Swap(0) > 0 {
+		t.cfg.Pins.waiting.Add(-1)
+	}
 }

@@ -24,14 +24,16 @@ type Pins struct {
 	published atomic.Uint64
 	_         [56]byte
 	slots     []pinSlot
+	waiting   atomic.Int64 // tables in which versions wait for a pin to go
 
 	mu   sync.Mutex                // guards changes of list
 	list atomic.Pointer[[]longPin] // sorted by sequence, copied on change
 }
 
 type pinSlot struct {
-	seq atomic.Uint64 // sequence+1; 0: free
-	_   [56]byte
+	seq   atomic.Uint64 // sequence+1; 0: free
+	since atomic.Int64  // when it was taken, if that was said, as nanoseconds+1; else 0
+	_     [48]byte
 }
 
 type longPin struct {
@@ -41,8 +43,9 @@ type longPin struct {
 
 // Pin is one held sequence. The zero Pin holds nothing.
 type Pin struct {
-	Seq  uint64
-	slot *pinSlot // nil: in the list
+	Seq   uint64
+	slot  *pinSlot // nil: in the list
+	timed bool
 }
 
 // NewPins returns a register whose published sequence is seq.
@@ -85,6 +88,28 @@ func (p *Pins) Acquire() Pin {
 	return p.AcquireLong()
 }
 
+// Time says when a pin was taken, by a clock of the caller's that begins at 0, for
+// Since. It reports false for a pin that takes no slot.
+func (p *Pin) Time(at int64) bool {
+	if p.slot == nil {
+		return false
+	}
+	p.slot.since.Store(at + 1)
+	p.timed = true
+	return true
+}
+
+// Since is when the oldest of the pins was taken of which that was said; false if
+// there is none.
+func (p *Pins) Since() (at int64, ok bool) {
+	for i := range p.slots {
+		if t := p.slots[i].since.Load(); t != 0 && (!ok || t-1 < at) {
+			at, ok = t-1, true
+		}
+	}
+	return at, ok
+}
+
 // AcquireLong pins the published sequence without taking a slot.
 func (p *Pins) AcquireLong() Pin {
 	p.mu.Lock()
@@ -102,6 +127,9 @@ func (p *Pins) AcquireLong() Pin {
 // Release gives a pin back. Each pin is released once.
 func (p *Pins) Release(pin Pin) {
 	if pin.slot != nil {
+		if pin.timed {
+			pin.slot.since.Store(0)
+		}
 		pin.slot.seq.Store(0)
 		return
 	}
@@ -147,6 +175,23 @@ func (p *Pins) Pinned(buf []uint64) []uint64 {
 	}
 	return buf
 }
+
+// Oldest is the oldest sequence that is pinned, or may be from now on.
+func (p *Pins) Oldest() uint64 {
+	seq := p.published.Load()
+	for i := range p.slots {
+		if s := p.slots[i].seq.Load(); s != 0 {
+			seq = min(seq, s-1)
+		}
+	}
+	if list := *p.list.Load(); len(list) > 0 {
+		seq = min(seq, list[0].seq)
+	}
+	return seq
+}
+
+// Waiting reports whether in any table versions wait for a pin to go.
+func (p *Pins) Waiting() bool { return p.waiting.Load() > 0 }
 
 // needs returns a pinned sequence in [from, to), the newest one.
 func needs(pinned []uint64, from, to uint64) (uint64, bool) {

@@ -1,5 +1,7 @@
 package table
 
+import "slices"
+
 // waitList is what waits for one pinned sequence to go.
 type waitList struct {
 	seq   uint64
@@ -15,16 +17,40 @@ type waitItem struct {
 // many as it leaves itself.
 const settleBudget = 64
 
+// Sight is the pinned sequences as a commit sees them once it is published. It
+// looks at most once, for all tables that are settled: who pins a sequence later
+// pins that of the commit or a newer one, and sees nothing of what it superseded.
+type Sight struct {
+	pinned []uint64
+	looked bool
+}
+
+// Begin says that a commit was published.
+func (s *Sight) Begin() { s.looked = false }
+
+func (s *Sight) of(p *Pins) []uint64 {
+	if !s.looked {
+		s.pinned, s.looked = p.Pinned(s.pinned), true
+	}
+	return s.pinned
+}
+
 // Settle forgets the published changes: it cuts each version that they
 // superseded unless a pinned sequence sees it.
 func (t *Table) Settle() {
+	t.sight.Begin()
+	t.SettleBy(&t.sight)
+}
+
+// SettleBy is Settle with a sight that began when the changes were published.
+func (t *Table) SettleBy(s *Sight) {
 	if len(t.changes) == 0 {
 		return
 	}
 	budget := settleBudget
-	if superseded := t.cutChanges(); superseded || len(t.waits) > 0 {
+	if superseded := t.cutChanges(s); superseded || len(t.waits) > 0 {
 		budget += len(t.changes)
-		t.Sweep(budget)
+		t.sweep(budget, s)
 	}
 	clear(t.changes)
 	clear(t.places)
@@ -39,27 +65,23 @@ func (t *Table) Settle() {
 	}
 }
 
-func (t *Table) cutChanges() bool {
+func (t *Table) cutChanges(s *Sight) (superseded bool) {
 	r := t.root.Load()
-	known := false
 	for i := range t.changes {
 		c := &t.changes[i]
 		if c.Old == nil {
 			continue
 		}
-		if !known {
-			t.pinned = t.cfg.Pins.Pinned(t.pinned)
-			known = true
-		}
-		if len(t.pinned) > 0 {
-			if pin, yes := needs(t.pinned, c.Old.Seq(), c.New.Seq()); yes {
+		superseded = true
+		if pinned := s.of(t.cfg.Pins); len(pinned) > 0 {
+			if pin, yes := needs(pinned, c.Old.Seq(), c.New.Seq()); yes {
 				t.wait(pin, waitItem{c.row, c.Old.Seq()})
 				continue
 			}
 		}
 		t.cut(r, c.row, c.New, c.Old, c.touched, t.places[c.places:])
 	}
-	return known
+	return superseded
 }
 
 // cut takes v out of its row's chain; newer is the version in front of it, and
@@ -97,49 +119,72 @@ func (t *Table) cut(r *root, row uint32, newer, v *Version, touched uint64, plac
 }
 
 func (t *Table) wait(pin uint64, item waitItem) {
-	t.held.Add(1)
+	if t.held.Add(1) == 1 {
+		t.cfg.Pins.waiting.Add(1)
+	}
 	for i := range t.waits {
 		if t.waits[i].seq == pin {
 			t.waits[i].items = append(t.waits[i].items, item)
 			return
 		}
 	}
-	t.waits = append(t.waits, waitList{pin, []waitItem{item}})
+	var items []waitItem
+	if n := len(t.rooms); n > 0 {
+		items, t.rooms = t.rooms[n-1], t.rooms[:n-1]
+	}
+	t.waits = append(t.waits, waitList{pin, append(items, item)})
 }
+
+// Of the lists of what waits for a pin that is gone so many are kept, of those that
+// are short, for others to come.
+const (
+	waitRooms = 32
+	waitRoom  = 64
+)
 
 // Sweep looks at up to budget versions whose pin is gone and cuts those that no
 // other pin sees. It reports whether there is more to do. The writer calls it,
 // between commits.
 func (t *Table) Sweep(budget int) (more bool) {
+	t.sight.Begin()
+	return t.sweep(budget, &t.sight)
+}
+
+func (t *Table) sweep(budget int, s *Sight) (more bool) {
 	if len(t.waits) == 0 {
 		return false
 	}
-	t.pinned = t.cfg.Pins.Pinned(t.pinned)
+	pinned := s.of(t.cfg.Pins)
 	r := t.root.Load()
 	for i := 0; i < len(t.waits); i++ {
 		seq := t.waits[i].seq
-		if _, still := needs(t.pinned, seq, seq+1); still {
+		if _, still := needs(pinned, seq, seq+1); still {
 			continue
 		}
 		for budget > 0 && len(t.waits[i].items) > 0 {
 			items := t.waits[i].items
 			item := items[len(items)-1]
 			t.waits[i].items = items[:len(items)-1]
-			t.held.Add(-1)
+			if t.held.Add(-1) == 0 {
+				t.cfg.Pins.waiting.Add(-1)
+			}
 			budget--
-			t.revisit(r, item)
+			t.revisit(r, item, pinned)
 		}
 		if len(t.waits[i].items) > 0 {
 			return true
 		}
-		t.waits = append(t.waits[:i], t.waits[i+1:]...)
+		if items := t.waits[i].items; cap(items) <= waitRoom && len(t.rooms) < waitRooms {
+			t.rooms = append(t.rooms, items)
+		}
+		t.waits = slices.Delete(t.waits, i, i+1)
 		i--
 	}
 	return false
 }
 
 // revisit cuts a version whose pin is gone, or lets it wait for another.
-func (t *Table) revisit(r *root, item waitItem) {
+func (t *Table) revisit(r *root, item waitItem, pinned []uint64) {
 	newer := r.rows.dir.Load().head(item.row)
 	for newer != nil {
 		v := newer.prev.Load()
@@ -151,7 +196,7 @@ func (t *Table) revisit(r *root, item waitItem) {
 			if to == 0 { // pending: every later sequence may still see v
 				to = 1<<64 - 1
 			}
-			if pin, yes := needs(t.pinned, item.seq, to); yes {
+			if pin, yes := needs(pinned, item.seq, to); yes {
 				t.wait(pin, item)
 				return
 			}

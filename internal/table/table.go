@@ -79,11 +79,12 @@ type Table struct {
 	changes []Change // of the pending commits, in order
 	delta   int64    // what they change of n
 	dirty   []*rowset
-	stirred uint64   // indexes whose live count has a delta
-	places  []place  // of superseded keys, so that cutting needs no second search
-	pinned  []uint64 // scratch
+	stirred uint64  // indexes whose live count has a delta
+	places  []place // of superseded keys, so that cutting needs no second search
+	sight   Sight   // scratch
 	waits   []waitList
-	hand    uint64 // ordinal at which LeastRead goes on
+	rooms   [][]waitItem // for them, empty
+	hand    uint64       // ordinal at which LeastRead goes on
 }
 
 // liveCount is how many live records are in an index.
@@ -284,6 +285,15 @@ func (t *Table) HeadText(key string) Ref {
 func (t *Table) HeadWord(key int64) Ref {
 	row, v, _ := t.find(t.root.Load(), t.sumWord(key), "", key, pickHead, 0)
 	return Ref{v, row}
+}
+
+// Newest reports whether v is the newest version in a row, pending ones included,
+// without a search. It may be that v has another row now, and it says no.
+func (t *Table) Newest(row uint32, v *Version) (Ref, bool) {
+	if t.root.Load().rows.dir.Load().head(row) != v || v.dead() {
+		return Ref{}, false
+	}
+	return Ref{v, row}, true
 }
 
 // HeadOf finds the newest version of v's key.
