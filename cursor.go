@@ -183,14 +183,15 @@ func (c *cond) append(b []byte) []byte {
 		b = keyenc.AppendString(b, c.far.name)
 	}
 	b = appendValue(b, c.want)
+	if r := c.span; r != nil {
+		b = appendValue(b, r.lo)
+		b = appendValue(b, r.hi)
+		b = keyenc.AppendBool(b, r.loOpen)
+		b = keyenc.AppendBool(b, r.hiOpen)
+	}
 	if c.more == nil {
 		return b
 	}
-	r := c.span
-	b = appendValue(b, r.lo)
-	b = appendValue(b, r.hi)
-	b = keyenc.AppendBool(b, r.loOpen)
-	b = keyenc.AppendBool(b, r.hiOpen)
 	b = keyenc.AppendString(b, c.more.text)
 	b = keyenc.AppendBytes(b, c.more.fold.text)
 	b = appendValue(b, c.more.set.list)
