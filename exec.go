@@ -28,6 +28,8 @@ type exec struct {
 	room plan // of a query that is asked once
 	buf  [batchRows]*table.Version
 	nums [batchRows]uint32
+
+	warmth uint8 // means nothing
 }
 
 // answer is what an exec knows while it is used.

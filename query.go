@@ -231,6 +231,7 @@ func (q *Query[R]) Seq() iter.Seq2[R, error] {
 		x.shows(q.sel)
 		x.early()
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			q.shown.warm(x, batch)
 			if last := q.shown.give(batch, yield); last != nil {
 				x.stop(last)
 				return
@@ -254,6 +255,7 @@ func (q *Query[R]) Each(fn func(r *R) bool) error {
 	x.early()
 	r := new(R)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
+		q.shown.warm(x, batch)
 		views := q.shown.look(batch)
 		for i, v := range batch {
 			switch {
@@ -290,6 +292,7 @@ func (q *Query[R]) all() iter.Seq[R] {
 		x.early()
 		plain, off := q.shown.plain, q.shown.off
 		for batch := x.next(); len(batch) > 0; batch = x.next() {
+			q.shown.warm(x, batch)
 			for _, v := range batch {
 				if plain {
 					if !yield(*(*R)(at(v, off))) {
