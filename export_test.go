@@ -47,6 +47,8 @@ func PlantFault(st *Store, f func()) { st.fault = func(*request) { f() } }
 const (
 	BugLostUpdate  = bugLostUpdate
 	BugMissedRange = bugMissedRange
+	BugListLost    = bugListLost
+	BugListShort   = bugListShort
 )
 
 // Peek returns what a handle sees, in the order of insertion, and leaves no mark
