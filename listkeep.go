@@ -109,6 +109,9 @@ func (l *list) tooMany(changes []listChange) bool {
 // window, or before it. It fails if the window would not be full any more, and there
 // may be more records.
 func (r *reactor) changeLocked(l *list, changes []listChange) (s *listState, seen, ok bool) {
+	if r.st.bug == bugListPanic {
+		panic("planted")
+	}
 	was := l.now
 	s = &listState{l: l, b: was.b, dep: was.dep, sel: was.sel, sum: was.sum + uint64(len(changes))}
 	e := was.tree.Edit(s.dep.compareEntries)

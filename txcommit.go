@@ -23,6 +23,7 @@ const (
 	bugMissedRange            // live queries are not found by intervals
 	bugListLost               // a record that changes its place in a live list leaves it
 	bugListShort              // a live list whose window is not full stays as it is
+	bugListPanic              // applying a commit to a live list panics
 )
 
 // txCounts is what Stats tells of transactions.
