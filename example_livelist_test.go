@@ -29,8 +29,8 @@ func ExampleLiveList() {
 	}
 	fmt.Println(live.Err())
 	// Output:
-	// true 2 0 [write code write tests]
-	// false 1 1 [move house write code]
+	// true 2 0 [Write the manual Fix the login]
+	// false 1 1 [Move house Write the manual]
 	// subscription is closed
 }
 
@@ -63,6 +63,9 @@ func ExampleDelta() {
 		fmt.Println(u.Record.Title, "at", u.Index)
 	}
 	// Output:
+	// [Buy coffee Fix the login Fix the logout Write the manual]
+	// Buy coffee from 0 to 3
+	// Buy coffee! at 3
 }
 
 // Placed is a record and where it is in the list; of what was removed, where it was.

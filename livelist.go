@@ -35,6 +35,7 @@ type LiveList[R any] struct {
 
 	turn sync.Mutex // of those who wait for the next delta; protects what follows
 	at   *listState // that was told of last; nil: none yet
+	left bool       // it has ended, and at was let go
 	view listView[R]
 }
 
@@ -115,7 +116,7 @@ func (l *LiveList[R]) All() ([]R, Seq) {
 	l.turn.Lock()
 	dec := l.decoder(s.b)
 	l.turn.Unlock()
-	return dec.add(nil, s.all(win)), Seq(s.seq)
+	return dec.add([]R{}, s.all(win)), Seq(s.seq)
 }
 
 // Err returns why the list has ended, nil as long as it has not; see Next.
@@ -137,7 +138,7 @@ func (l *LiveList[R]) leave(why error) error {
 	l.turn.Lock()
 	defer l.turn.Unlock()
 	l.s.n.list.leave(l.at)
-	l.at = nil
+	l.at, l.left = nil, true
 	return why
 }
 
@@ -145,6 +146,9 @@ func (l *LiveList[R]) leave(why error) error {
 func (l *LiveList[R]) take() (Delta[R], bool) {
 	l.turn.Lock()
 	defer l.turn.Unlock()
+	if l.left {
+		return Delta[R]{}, false
+	}
 	st := l.s.n.list.step(l.at)
 	from := l.at
 	if l.at = st.to; st.to == from {
