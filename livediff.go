@@ -46,13 +46,13 @@ func (s *listState) all(win ranked.Window[listEntry]) []*table.Version {
 }
 
 // diff compares what this state shows with what another one did; false if there are
-// more changes than a delta may have.
+// more changes than a delta may have. How many there are is known at the end only: where
+// the values of the order have changed, a record is found twice, and may be none.
 func (s *listState) diff(was, is ranked.Window[listEntry]) (*listDiff, bool) {
 	d := new(listDiff)
 	if s.dep == nil {
 		return d, true
 	}
-	limit := max(is.Len(), listFew)
 	x := ranked.Differ[listEntry]{
 		Cmp:     s.dep.compareEntries,
 		Removed: func(at int, e *listEntry) { d.removed = append(d.removed, listSpot{at, e}) },
@@ -62,11 +62,10 @@ func (s *listState) diff(was, is ranked.Window[listEntry]) (*listDiff, bool) {
 				d.updated = append(d.updated, listSpot{at, b})
 			}
 		},
-		Full: func() bool { return d.size() > 2*limit }, // each move is still two
 	}
 	x.Diff(was, is)
 	d.pair(s)
-	return d, d.size() <= limit
+	return d, d.size() <= max(is.Len(), listFew)
 }
 
 // pair finds the records that were taken out at one place and put in at another. One that

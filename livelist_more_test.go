@@ -541,8 +541,12 @@ func TestListBounds(t *testing.T) {
 // A delta that belongs to another list is the caller's mistake.
 func TestDeltaMisfit(t *testing.T) {
 	for _, d := range []store.Delta[int]{
-		{Removed: []store.Placed[int]{{Index: 3}}}, {Removed: []store.Placed[int]{{Index: -1}}}, {Added: []store.Placed[int]{{Index: 5}}},
-		{Updated: []store.Placed[int]{{Index: 3}}}, {Moved: []store.Move[int]{{From: 1, To: 7}}}, {Added: []store.Placed[int]{{Index: -2}}},
+		{Removed: []store.Placed[int]{{Index: 3}}},
+		{Removed: []store.Placed[int]{{Index: -1}}},
+		{Added: []store.Placed[int]{{Index: 5}}},
+		{Updated: []store.Placed[int]{{Index: 3}}},
+		{Moved: []store.Move[int]{{From: 1, To: 7}}},
+		{Added: []store.Placed[int]{{Index: -2}}},
 	} {
 		require.Panics(t, func() { d.Apply([]int{1, 2, 3}) }, "%+v", d)
 	}

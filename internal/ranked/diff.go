@@ -19,8 +19,6 @@ type Differ[E any] struct {
 	Removed func(at int, x *E) // in the first only
 	Added   func(at int, x *E) // in the second only
 	Both    func(at int, a, b *E)
-	// Full ends the comparison where it reports true; nil: never does.
-	Full func() bool
 	// Looked counts the nodes and entries that were compared.
 	Looked int
 }
@@ -32,9 +30,6 @@ func (d *Differ[E]) Diff(a, b Window[E]) {
 	x.begin(a)
 	y.begin(b)
 	for x.left > 0 || y.left > 0 {
-		if d.Full != nil && d.Full() {
-			return
-		}
 		d.Looked++
 		d.step(&x, &y)
 	}
