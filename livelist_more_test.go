@@ -520,7 +520,7 @@ func TestListBounds(t *testing.T) {
 	}
 	for i, q := range []*store.Query[foe]{
 		foes.Where().Limit(0), foes.Where().Limit(0).Offset(3), foes.Where().Limit(math.MaxInt), foes.Where().Offset(math.MaxInt),
-		foes.Where().Limit(math.MaxInt).Offset(math.MaxInt), foes.Where().Limit(math.MaxInt - 1).Offset(2), foes.Where(store.In("n")),
+		foes.Where().Limit(math.MaxInt).Offset(math.MaxInt), foes.Where().Limit(math.MaxInt - 1).Offset(2), foes.Where().Limit(math.MaxInt / 2), foes.Where().Limit(1 << 30), foes.Where(store.In("n")),
 	} {
 		l := openList(t, q)
 		l.next(t)

@@ -85,10 +85,11 @@ type listChange struct {
 }
 
 const (
-	listSlack   = 16   // records behind a window, at least; else half as many as it has
-	listLag     = 1024 // changes, beside the length, that a subscriber may be behind before it gets a Reset
-	listFew     = 16   // changes that are no reason for a Reset, however short the list is
-	listScratch = 64   // nor for reading the list anew
+	listSlack   = 16      // records behind a window, at least; else half as many as it has
+	listLag     = 1024    // changes, beside the length, that a subscriber may be behind before it gets a Reset
+	listMost    = 1 << 30 // records of a window; a larger one is as none
+	listFew     = 16      // changes that are no reason for a Reset, however short the list is
+	listScratch = 64      // nor for reading the list anew
 )
 
 // newList makes what is to be maintained for a query; nothing is read yet.
@@ -98,8 +99,8 @@ func newList(b *bucket, spec querySpec) *list {
 		if l.to = spec.offset + spec.limit; l.to < 0 {
 			l.to = math.MaxInt
 		}
-		if n := l.to + max(l.to/2, listSlack); n > 0 {
-			l.reads = n
+		if l.to <= listMost {
+			l.reads = l.to + max(l.to/2, listSlack)
 		}
 	}
 	spec.limit, spec.limited, spec.offset = -1, false, 0
@@ -132,7 +133,11 @@ func (listSource) evaluate(q *QueryCtx, p any) (any, error) {
 	x.rows = true
 	x.shows(query.sel)
 	x.marks = false // nobody has asked for a record
-	entries := make([]listEntry, 0, query.hint(x))
+	room := query.hint(x)
+	if l.reads >= 0 {
+		room = min(room, l.reads)
+	}
+	entries := make([]listEntry, 0, room)
 	for batch := x.next(); len(batch) > 0; batch = x.next() {
 		for i, v := range batch {
 			entries = append(entries, x.p.entry(v, x.view.Ordinal(x.nums[i])))
