@@ -58,10 +58,9 @@ func TestListModelFindsPlantedBugs(t *testing.T) {
 
 type listModel struct {
 	*liveModel
-	lists                  []modelList
-	deltas, resets, parts  int
-	commits                int
-	truncated, alterations int
+	lists                 []modelList
+	deltas, resets, parts int
+	commits               int
 }
 
 func runListModel(t *testing.T, seed uint64, steps int, plant func(*store.Store)) (found string, m *listModel) {

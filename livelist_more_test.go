@@ -91,6 +91,7 @@ func TestListEnds(t *testing.T) {
 		require.EqualValues(t, 3, ended.Load())
 		insertLive(t, other, foe{ID: "last"})
 		require.NoError(t, st.Close(bg))
+		synctest.Wait()
 		require.EqualValues(t, 4, ended.Load())
 		require.ErrorIs(t, byContext.Err(), errFoe)
 		require.ErrorIs(t, byClose.l.Err(), store.ErrUnsubscribed)
@@ -550,4 +551,42 @@ func TestDeltaMisfit(t *testing.T) {
 	} {
 		require.Panics(t, func() { d.Apply([]int{1, 2, 3}) }, "%+v", d)
 	}
+}
+
+// A list that can have no record ends with its bucket as well.
+func TestListEmptyEnds(t *testing.T) {
+	st, foes := openFoes(t, store.Options{})
+	nothing, never := openList(t, foes.Where().Limit(0)), openList(t, foes.Where(store.In("n")))
+	for _, l := range []*listed[foe]{nothing, never} {
+		require.Equal(t, store.Delta[foe]{Reset: true, Added: []store.Placed[foe]{}}, l.next(t))
+	}
+	require.NoError(t, st.DropBucket(bg, "foes"))
+	settleLive(t, st)
+	for _, l := range []*listed[foe]{nothing, never} {
+		_, err := l.l.Next(bg)
+		require.ErrorIs(t, err, store.ErrBucketNotDefined)
+	}
+}
+
+// Lists that nobody follows any more are forgotten, also those whose context has ended.
+func TestListForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, foes := openFoes(t, store.Options{})
+		ctx, cancel := context.WithCancel(bg)
+		for i := range 100 {
+			l, err := foes.Where(store.Eq("n", i)).OrderBy(store.Asc("kind")).Live(ctx)
+			require.NoError(t, err)
+			if i%2 == 0 {
+				l.Close()
+			}
+		}
+		require.Equal(t, 50, st.Stats().Queries.ActiveSubscriptions)
+		cancel()
+		synctest.Wait()
+		time.Sleep(3 * time.Second) // of the bubble: nodes linger
+		putFoe(t, foes, "a", 1)
+		settleLive(t, st)
+		require.Zero(t, st.Stats().Queries.Nodes)
+		require.Zero(t, st.Stats().Queries.ActiveSubscriptions)
+	})
 }
