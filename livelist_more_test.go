@@ -418,6 +418,10 @@ func TestListStorm(t *testing.T) {
 		}
 		return b.Where().Select("kind")
 	}
+	var kept []*listed[foe]
+	for i := range 5 {
+		kept = append(kept, openList(t, queries(foes.Load(), i)))
+	}
 	stop := make(chan struct{})
 	var writers, readers sync.WaitGroup
 	for w := range 2 {
@@ -480,10 +484,6 @@ func TestListStorm(t *testing.T) {
 				cancel()
 			}
 		})
-	}
-	var kept []*listed[foe]
-	for i := range 5 {
-		kept = append(kept, openList(t, queries(foes.Load(), i)))
 	}
 	writers.Wait()
 	close(stop)
