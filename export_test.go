@@ -47,7 +47,37 @@ func PlantFault(st *Store, f func()) { st.fault = func(*request) { f() } }
 const (
 	BugLostUpdate  = bugLostUpdate
 	BugMissedRange = bugMissedRange
+	BugListLost    = bugListLost
+	BugListShort   = bugListShort
+	BugListPanic   = bugListPanic
 )
+
+// ListCounts is what live lists have cost.
+type ListCounts struct{ Changes, Applied, Nodes int64 }
+
+// ListCountsOf returns what the live lists of a store have cost.
+func ListCountsOf(st *Store) ListCounts {
+	st.live.mu.Lock()
+	defer st.live.mu.Unlock()
+	c := st.live.lists
+	return ListCounts{c.changes, c.applied, c.nodes}
+}
+
+// ListHeld is how many states are kept for the subscribers of a list.
+func ListHeld[R any](l *LiveList[R]) int {
+	x := l.s.n.list
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.held)
+}
+
+// ListLength is how many records are kept for a list.
+func ListLength[R any](l *LiveList[R]) int {
+	x := l.s.n.list
+	l.s.n.r.mu.Lock()
+	defer l.s.n.r.mu.Unlock()
+	return x.now.tree.Len()
+}
 
 // Peek returns what a handle sees, in the order of insertion, and leaves no mark
 // on it: for LeastRead nobody has read it.

@@ -116,8 +116,11 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 	} else {
 		n.latest.Store(o)
 	}
+	if n.list != nil {
+		r.adoptLocked(n, o, same)
+	}
 	r.setDueLocked(n)
-	if since, ok := r.overtakenLocked(e.from, o.seq, n); ok {
+	if since, ok := r.overtakenLocked(e.from, o.seq, n); ok && !r.followLocked(n, e.from, o.seq) {
 		r.dirtyLocked(n, since)
 	}
 	r.wantLocked(n) // what it reads may have become dirty while nobody wanted it
@@ -125,6 +128,9 @@ func (r *reactor) complete(e *evaluation, seen reads) *outcome {
 	r.releaseLocked(n)
 	if !same {
 		r.notifyLocked(n)
+	}
+	if n.list != nil && o.err != nil {
+		r.failLocked(n, o)
 	}
 	if o == &e.out {
 		return prev

@@ -50,7 +50,8 @@ type node struct {
 	subs    []*subscriber  // each knows its place in the list
 	few     [1]*subscriber // 5; where subs begins
 	misses  nodeMisses
-	_       [24]byte
+	list    *list // that params are; nil: it is no list
+	_       [16]byte
 }
 
 // rareNode is what few nodes have.
@@ -189,6 +190,9 @@ func (n *node) same(a, b *outcome) bool {
 		return false
 	case a.err != nil || b.err != nil:
 		return a.err != nil && b.err != nil && a.err.Error() == b.err.Error()
+	}
+	if n.list != nil {
+		return sameLists(a, b)
 	}
 	return n.r.equal(unsafe.Pointer(&a.value), unsafe.Pointer(&b.value))
 }

@@ -13,6 +13,7 @@ func (r *reactor) nodeLocked(def *queryDef, params any, key string) *node {
 		return n
 	}
 	n := &node{r: r, def: def, key: key, params: params}
+	n.list, _ = params.(*list)
 	n.subs = n.few[:0]
 	r.nodes[key] = n
 	r.inbox.active.Add(1) // before its first snapshot is pinned: see recent.enter
@@ -94,7 +95,7 @@ func (x *replacing) read(b *bucket, key Key, dep *dependency) {
 	if w.n != nil {
 		w = new(watch)
 	}
-	w.n, w.b, w.key, w.dep = x.n, b, key, dep
+	w.n, w.b, w.key, w.dep, w.listed = x.n, b, key, dep, x.n.list != nil
 	ws.locate(w)
 	x.fresh = append(x.fresh, w)
 }

@@ -77,6 +77,8 @@ type reactor struct {
 	closing     bool
 	closed      bool
 	counts      reactorCounts
+	touched     []*node // lists that the commit under way concerns
+	lists       listCounts
 }
 
 // reactorCounts is what Stats tells.
@@ -205,6 +207,9 @@ func (r *reactor) matchLocked(ev *commitEvent) {
 			}
 		}
 	}
+	if len(r.touched) > 0 {
+		r.applyTouchedLocked(ev.seq)
+	}
 	r.matched = max(r.matched, ev.seq)
 	if len(r.evals) > 0 {
 		r.keepLocked(ev)
@@ -213,6 +218,10 @@ func (r *reactor) matchLocked(ev *commitEvent) {
 
 // hitLocked looks at a watch that the change under way may concern.
 func (r *reactor) hitLocked(w *watch) {
+	if w.listed {
+		r.listedLocked(w)
+		return
+	}
 	n := w.n
 	if n.running || n.dirty || n.seq >= r.event.seq {
 		return

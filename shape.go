@@ -464,7 +464,7 @@ func (s *slot) equal(a, b *table.Version) bool {
 // and the same number.
 func (s *slot) identical(a, b *table.Version) bool {
 	switch s.kind {
-	case memFloat, memNumber, memAny:
+	case memFloat, memNumber, memAny, memRef:
 		return identicalValues(s.peek(a), s.peek(b))
 	}
 	return s.equal(a, b)

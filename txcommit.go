@@ -22,6 +22,9 @@ const (
 	bugHalf                   // the first bucket is published before the others
 	bugLostUpdate             // what is committed during an evaluation does not concern it
 	bugMissedRange            // live queries are not found by intervals
+	bugListLost               // a record that changes its place in a live list leaves it
+	bugListShort              // a live list whose window is not full stays as it is
+	bugListPanic              // applying a commit to a live list panics
 )
 
 // txCounts is what Stats tells of transactions.

@@ -13,15 +13,16 @@ import (
 // of it is found: see anchor. The first fields are what matching needs, in one
 // piece of memory: the place at which the index finds the watch is a part of it.
 type watch struct {
-	at   spot // the first; the others are in more
-	n    *node
-	dep  *dependency // the answer to a query
-	b    *bucket
-	self [1]*watch // itself, for a list of no other
-	more *[]spot   // nil: there are none
-	sure bool      // every change that is found at its places concerns it
-	_    [7]byte
-	key  Key // without dep: the record under it
+	at     spot // the first; the others are in more
+	n      *node
+	dep    *dependency // the answer to a query
+	b      *bucket
+	self   [1]*watch // itself, for a list of no other
+	more   *[]spot   // nil: there are none
+	sure   bool      // every change that is found at its places concerns it
+	listed bool      // of a list
+	_      [6]byte
+	key    Key // without dep: the record under it
 }
 
 // others are its places but the first.
