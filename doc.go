@@ -99,7 +99,8 @@
 //     logcompact.go, backup.go: the log, and what comes back from it
 //   - snapshot.go, events.go: what was, and what happens
 //   - reactivequery.go, queryctx.go, reactor.go, livenode.go, liveevaluate.go, liveworker.go,
-//     watch.go, subscription.go: live queries
+//     watch.go, subscription.go: live queries; livelist.go, livedelta.go, livestate.go,
+//     listkeep.go: live lists
 //   - shape.go, layout.go, codec.go, indexplan.go: how a record lies in memory
 //   - tags.go, gotype.go, value.go, convert.go: what comes in from Go
 //   - internal/table: rows, version chains and indexes, from table.go on

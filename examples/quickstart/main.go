@@ -71,7 +71,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.s.Close(ctx)) }()
 
-	// The handler runs in a goroutine of its own. It only takes notes here;
+	// The handler runs on a goroutine of its own. It only takes notes here;
 	// Settle waits until it has heard of every commit.
 	var heard []string
 	stop, err := d.s.On("bucket.*.*", func(e store.Event) { heard = append(heard, describe(e)) })
@@ -80,7 +80,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer stop()
 
-	for _, step := range []func() error{d.define, d.load, d.lookUp, d.query, d.write, d.transact, d.views, d.snapshot, d.live} {
+	for _, step := range []func() error{d.define, d.load, d.lookUp, d.query, d.write, d.transact, d.views, d.snapshot, d.live, d.follow} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -419,7 +419,7 @@ func (d *demo) live() error {
 	}
 
 	// A subscription holds the newest result; OnChange calls a function with each
-	// later one, on a goroutine of its own. Settle waits for both.
+	// later one, on a goroutine of the store's. Settle waits for both.
 	team := inTeam{"platform"}
 	sub, err := names.Subscribe(d.ctx, team)
 	if err != nil {
@@ -460,6 +460,40 @@ func (d *demo) live() error {
 	}
 	_, err = d.people.UpdateMany(d.ctx, store.Fields{"age": 46}, store.Eq("email", "goran.petrovic@example.com"))
 	return show("a birthday", err)
+}
+
+// follow keeps a list in order, by what each commit has changed of it.
+func (d *demo) follow() error {
+	d.title("live list: the three oldest, change by change")
+	live, err := d.people.Where(store.Exists("age")).Select("name", "age").OrderBy(store.Desc("age")).Limit(3).Live(d.ctx)
+	if err != nil {
+		return err
+	}
+	defer live.Close()
+	var oldest []store.Record
+	next := func() error {
+		delta, err := live.Next(d.ctx)
+		if err != nil {
+			return err
+		}
+		oldest = delta.Apply(oldest)
+		names := make([]string, len(oldest))
+		for i, r := range oldest {
+			names[i] = fmt.Sprintf("%s %d", r.Get("name"), r.Get("age"))
+		}
+		d.print("commit %d: +%d -%d, %d moved, %d updated: %s", delta.Seq,
+			len(delta.Added), len(delta.Removed), len(delta.Moved), len(delta.Updated), strings.Join(names, ", "))
+		return nil
+	}
+	if err := next(); err != nil {
+		return err
+	}
+	for _, age := range []int{35, 71} { // the first leaves the three as they are, and brings nothing
+		if _, err := d.people.UpdateMany(d.ctx, store.Fields{"age": age}, store.Eq("email", "chiara.ferrari@example.org")); err != nil {
+			return err
+		}
+	}
+	return next()
 }
 
 // describe says in a line what an event is about.
