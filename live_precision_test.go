@@ -464,3 +464,30 @@ func TestLiveNumberForm(t *testing.T) {
 		})
 	}
 }
+
+// The same inside of a field of a Go type: a query that shows the field is told.
+func TestLiveNumberFormInside(t *testing.T) {
+	type item struct {
+		ID    int            `store:"id,key"`
+		Inner map[string]any `store:"inner"`
+	}
+	ctx := t.Context()
+	s := openStore(t, store.Options{})
+	b, err := store.Define[item](ctx, s, "b")
+	require.NoError(t, err)
+	q, err := store.DefineQuery(s, "q", func(q *store.QueryCtx, _ struct{}) ([]item, error) {
+		return b.In(q).Where().Select("inner").All()
+	})
+	require.NoError(t, err)
+	_, err = b.Insert(ctx, item{ID: 1, Inner: map[string]any{"n": 3}})
+	require.NoError(t, err)
+	sub, err := q.Subscribe(ctx, struct{}{})
+	require.NoError(t, err)
+	for _, n := range []any{3.0, 3, 3.0} {
+		_, err := b.Patch(ctx, 1, store.Fields{"inner": map[string]any{"n": n}})
+		require.NoError(t, err)
+		require.NoError(t, s.Settle(ctx))
+		now, _ := b.Get(1)
+		require.Equal(t, fmt.Sprintf("%T", now.Inner["n"]), fmt.Sprintf("%T", sub.Current().Result[0].Inner["n"]))
+	}
+}
