@@ -453,6 +453,10 @@ func (s *slot) copyFrom(v, old *table.Version) {
 // copyField copies the memory of a field from a version of another shape, in
 // which it is from, of the same Go type.
 func (s *slot) copyField(v, old *table.Version, from *slot) {
+	if s.scalar() {
+		copyScalar(s.kind, s.size, at(old, from.off), at(v, s.off))
+		return
+	}
 	t := s.fieldType()
 	reflect.NewAt(t, at(v, s.off)).Elem().Set(reflect.NewAt(t, at(old, from.off)).Elem())
 }
