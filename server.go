@@ -316,6 +316,7 @@ func (s *server) stop() {
 	s.mu.Lock()
 	was := s.closed
 	s.closed = true
+	s.b.table.Retire()
 	s.mu.Unlock()
 	if !was {
 		close(s.quit)

@@ -286,6 +286,26 @@ func TestLastTransactionHasItSwept(t *testing.T) {
 	})
 }
 
+// TestDroppedBucketWaitsForNobody: what a snapshot held of a bucket that is dropped has
+// nobody look for it for ever.
+func TestDroppedBucketWaitsForNobody(t *testing.T) {
+	ctx := t.Context()
+	st, err := Open(ctx, Options{})
+	require.NoError(t, err)
+	items := txItems(t, st, "items")
+	_, err = items.Insert(ctx, txItem{ID: "k"})
+	require.NoError(t, err)
+	snap := st.Snapshot()
+	_, err = items.Patch(ctx, "k", Fields{"n": 1})
+	require.NoError(t, err)
+	require.True(t, st.pins.Waiting())
+	require.NoError(t, st.DropBucket(ctx, "items"))
+	require.False(t, st.pins.Waiting())
+	snap.Close()
+	require.False(t, st.pins.Waiting())
+	require.NoError(t, st.Close(ctx))
+}
+
 // TestOldestOfManyTransactions: the age of the oldest is right where some pins take
 // a slot, which knows when that was, and others do not.
 func TestOldestOfManyTransactions(t *testing.T) {

@@ -67,6 +67,12 @@ func (t *Table) Load(versions []*Version, places []uint64, next, seq uint64) Con
 func (t *Table) Release() {
 	t.root.Store(newRoot(&t.cfg, 0))
 	t.n.Store(0)
+	t.Retire()
+}
+
+// Retire says that the writer has ended: versions that wait for a pin stay as long as
+// the table does, and nobody need look for them.
+func (t *Table) Retire() {
 	if t.held.Swap(0) > 0 {
 		t.cfg.Pins.waiting.Add(-1)
 	}
