@@ -145,3 +145,27 @@ func TestLiveCloseDuringCallbacks(t *testing.T) {
 		}
 	})
 }
+
+// The same where workers wait already: one that is to call a callback wakes the next.
+func TestLiveCallbacksWakeWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, foes, q := countingQuery(t, store.Options{})
+		const subs = 5
+		var calls atomic.Int64
+		for range subs {
+			_, err := q.OnChange(bg, none{}, func(int) {
+				calls.Add(1)
+				time.Sleep(time.Second)
+			})
+			require.NoError(t, err)
+		}
+		for n := range 3 {
+			putFoe(t, foes, fmt.Sprint(n), 1)
+			synctest.Wait()
+			require.EqualValues(t, subs*(n+1), calls.Load(), "all are under way at once")
+			time.Sleep(2 * time.Second) // of the bubble: all have returned
+			synctest.Wait()
+		}
+		closeLive(t, st)
+	})
+}
