@@ -201,3 +201,36 @@ func TestDeepPageTouches(t *testing.T) {
 		require.LessOrEqual(t, touched, 10+64+firstBatch, name)
 	}
 }
+
+// TestWarmedAnswers: of a bucket that is larger than the caches, the records of an index are read
+// ahead of the caller, and are the same.
+func TestWarmedAnswers(t *testing.T) {
+	type wide struct {
+		ID    int64     `store:"id,key"`
+		Group int64     `store:"group,index"`
+		Pad   [20]int64 `store:"pad"`
+		Flag  bool      `store:"flag"`
+	}
+	ctx := t.Context()
+	st, err := Open(ctx, Options{})
+	require.NoError(t, err)
+	b, err := Define[wide](ctx, st, "b")
+	require.NoError(t, err)
+	const n, groups = coldFrom + 1000, 7
+	list := make([]wide, n)
+	for i := range list {
+		list[i] = wide{ID: int64(i + 1), Group: int64(i % groups), Flag: i%2 == 0}
+	}
+	_, err = b.InsertMany(ctx, list)
+	require.NoError(t, err)
+	for g := range int64(groups) {
+		q, next := b.Where(Eq("group", g)), g
+		require.NoError(t, q.Each(func(w *wide) bool {
+			require.Equal(t, list[next], *w)
+			next += groups
+			return true
+		}))
+		require.Equal(t, (n-g+groups-1)/groups, (next-g)/groups)
+	}
+	require.NoError(t, st.Close(ctx))
+}
