@@ -316,7 +316,6 @@ func (s *server) stop() {
 	s.mu.Lock()
 	was := s.closed
 	s.closed = true
-	s.b.table.Retire()
 	s.mu.Unlock()
 	if !was {
 		close(s.quit)

@@ -411,6 +411,7 @@ func (st *Store) DropBucket(ctx context.Context, name string) error {
 	if err := st.logDrop(b); err != nil {
 		return b.fail("drop", Key{}, err)
 	}
+	b.table.Retire()
 	st.live.rebind(name, b)
 	return nil
 }

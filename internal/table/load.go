@@ -70,8 +70,8 @@ func (t *Table) Release() {
 	t.Retire()
 }
 
-// Retire says that the writer has ended: versions that wait for a pin stay as long as
-// the table does, and nobody need look for them.
+// Retire says that the table's bucket is gone, and its writer with it: versions that
+// wait for a pin stay as long as the table does, and nobody need look for them.
 func (t *Table) Retire() {
 	if t.held.Swap(0) > 0 {
 		t.cfg.Pins.waiting.Add(-1)
